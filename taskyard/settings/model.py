@@ -1,0 +1,226 @@
+"""Every setting of a node: its type, unit, range, default and one line that says what it is for.
+
+This page is the source of `docs/configuration.md` and of every message about a wrong value. It knows nothing of
+files, environments or flags: `load.py` reads those.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from taskyard.settings.secret import Secret
+from taskyard.settings.units import BYTES, MS
+
+SECOND, MINUTE, HOUR, DAY = MS["s"], MS["m"], MS["h"], MS["d"]
+# Ten years: beyond it `createdAt` plus a duration still stays far below 2^53.
+LONGEST = 3650 * DAY
+KIB, MIB, GIB = BYTES["kib"], BYTES["mib"], BYTES["gib"]
+
+
+def _is(
+    kind: str, doc: str, low: float | None = None, high: float | None = None, *, bare: bool = False, flag: bool = False
+) -> msgspec.Meta:
+    """What `kinds.py` reads it as, its line in the table, its range, and its names.
+
+    `bare`: the wire contract writes this name in capitals, so it is also read without the prefix `TASKYARD_`; names
+    such as HOST or PORT often mean something else in an environment. `flag`: `taskyard serve` has a flag for it.
+    """
+    return msgspec.Meta(ge=low, le=high, description=doc, extra={"kind": kind, "bare": bare, "flag": flag})
+
+
+class RetryBackoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The pause before a retry: exponential from `base` up to `cap` (ms), with full jitter."""
+
+    base: Annotated[int, _is("duration", "The first pause at most.", 0, LONGEST)]
+    cap: Annotated[int, _is("duration", "No pause is longer.", 0, LONGEST)]
+
+
+class TypeDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a submission of one type gets for a member that it leaves out; None: the global default."""
+
+    priority: Annotated[int, _is("whole", "Higher first.", 0, 10)] | None = None
+    capabilities: Annotated[tuple[str, ...], _is("words", "The server must have them all.")] | None = None
+    group: Annotated[str, _is("text", "The server must be in this group.")] | None = None
+    timeout: Annotated[int, _is("duration", "One attempt, dispatch to result.", 1, LONGEST)] | None = None
+    ttl: Annotated[int, _is("duration", "The whole task.", 1, LONGEST)] | None = None
+    queue_timeout: Annotated[int, _is("duration", "The wait for its first dispatch.", 1, LONGEST)] | None = None
+    heartbeat_timeout: Annotated[int, _is("duration", "Silence of an accepted attempt.", 1, LONGEST)] | None = None
+    max_retries: Annotated[int, _is("whole", "Retries after the first attempt.", 0, 100)] | None = None
+    retry_backoff: RetryBackoff | None = None
+
+
+class Source(NamedTuple):
+    """Where a value came from: `flag` --port, `environment` PORT, `file` taskyard.toml:port, or `default`."""
+
+    layer: Literal["default", "file", "environment", "flag"]
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.layer} {self.name}".strip()
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One node's configuration: durations in ms, sizes in bytes."""
+
+    # Where it listens and what it keeps
+    host: Annotated[str, _is("host", "The address to listen on; `localhost` is both loopbacks.", flag=True)] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, _is("whole", "The port to listen on; 0 takes a free one.", 0, 65535, flag=True)] = 8787
+    data_dir: Annotated[
+        str, _is("text", "The folder of the database and key files, made (0700) if missing.", flag=True)
+    ] = "./taskyard-data"
+    database: (
+        Annotated[Secret, _is("database", "PostgreSQL instead of a file in the data folder.", flag=True)] | None
+    ) = None
+    public_url: (
+        Annotated[
+            str,
+            _is(
+                "url",
+                "The address at which backends reach this node; callback URLs start with it. "
+                "Without it `http://127.0.0.1:<port>`.",
+                bare=True,
+                flag=True,
+            ),
+        ]
+        | None
+    ) = None
+    dev: Annotated[
+        bool,
+        _is("switch", "For trying it out: makes its own secret, and browsers on this machine may call.", flag=True),
+    ] = False
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _is("choice", "The least grave log line written.", flag=True)
+    ] = "info"
+
+    # Who may call
+    jwt_secret: Annotated[
+        tuple[Secret, ...],
+        _is("secrets", "Signs and verifies tokens. The first signs, all verify: so a secret is rotated.", bare=True),
+    ] = ()
+    service_jwt_secret: Annotated[
+        tuple[Secret, ...],
+        _is("secrets", "Verifies tokens that can carry only the role `service`, for backend servers.", bare=True),
+    ] = ()
+    secret_key: Annotated[
+        tuple[Secret, ...],
+        _is("secrets", "Encrypts stored apiKeys; the first encrypts, all decrypt. Without it a key file."),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], _is("origins", "Pages of these origins may call from a browser.", bare=True)
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...], _is("networks", "Proxies whose `X-Forwarded-For` is believed.", bare=True)
+    ] = ()
+    endpoint_allow: Annotated[
+        tuple[str, ...],
+        _is("networks", "Backend servers may be only there. Without it anywhere but link-local.", bare=True),
+    ] = ()
+    metrics_public: Annotated[bool, _is("switch", "`/metrics` answers everyone, not only loopback.")] = False
+
+    # Limits on what comes in
+    body_max_bytes: Annotated[int, _is("size", "A request's body; past it 413.", KIB, GIB, bare=True)] = MIB
+    result_max_bytes: Annotated[
+        int, _is("size", "A backend's answer or callback; past it the task has failed.", KIB, GIB, bare=True)
+    ] = 8 * MIB
+    memory_budget: Annotated[
+        int,
+        _is("size", "Bodies in flight, both ways; past it sockets are not read, then 503.", MIB, 1 << 40, bare=True),
+    ] = 256 * MIB
+    max_queued: Annotated[int, _is("whole", "Queued tasks; past it 503.", 1, 10**9, bare=True)] = 2_000_000
+    max_queued_per_sub: Annotated[int, _is("whole", "Queued tasks of one owner; past it 429.", 1, 10**9, bare=True)] = (
+        1_000_000
+    )
+    max_lanes: Annotated[
+        int, _is("whole", "Different requirements among queued tasks; past it 429.", 1, 1_000_000, bare=True)
+    ] = 10_000
+    connections_per_peer: Annotated[
+        int, _is("whole", "Open connections from one address (trusted proxies excepted).", 1, 1_000_000)
+    ] = 4096
+    head_timeout: Annotated[int, _is("duration", "A request's head.", 100, HOUR)] = 10 * SECOND
+    body_timeout: Annotated[int, _is("duration", "A request's body, and 1 s more for each 64 KiB.", 100, HOUR)] = (
+        30 * SECOND
+    )
+    idle_timeout: Annotated[int, _is("duration", "Within a request, without one byte.", 100, HOUR)] = 10 * SECOND
+    write_timeout: Annotated[int, _is("duration", "A client's taking of an answer.", 100, HOUR)] = 60 * SECOND
+
+    # Tasks
+    task_timeout: Annotated[
+        int, _is("duration", "One attempt, dispatch to result, callbacks included.", 1, LONGEST, bare=True)
+    ] = HOUR
+    sync_wait_max: Annotated[
+        int, _is("duration", "A submission with `async: false`: default and longest wait.", 1, DAY, bare=True)
+    ] = 5 * MINUTE
+    max_retries: Annotated[int, _is("whole", "Retries after the first attempt.", 0, 100, bare=True)] = 3
+    retry_base: Annotated[int, _is("duration", "The first pause before a retry, at most.", 0, LONGEST)] = SECOND
+    retry_cap: Annotated[int, _is("duration", "No pause before a retry is longer.", 0, LONGEST)] = 30 * SECOND
+    retry_budget: Annotated[
+        float, _is("share", "Retries as a share of a pool's dispatches in 10 s (3 always).", 0, 1, bare=True)
+    ] = 0.2
+    max_lost: Annotated[
+        int, _is("whole", "Attempts lost with a node or server before the task fails.", 0, 1000, bare=True)
+    ] = 5
+    linger: Annotated[
+        int,
+        _is("duration", "A given-up attempt's hold on its slot (the backend may still be at it).", 0, HOUR, bare=True),
+    ] = 5 * SECOND
+    retention: Annotated[int, _is("duration", "Ended tasks are kept so long.", SECOND, LONGEST, bare=True)] = 7 * DAY
+    idempotency_retention: Annotated[int, _is("duration", "Idempotency keys are kept so long.", SECOND, LONGEST)] = DAY
+
+    # Backend servers
+    connect_timeout: Annotated[int, _is("duration", "Connecting to a backend server.", 1, HOUR)] = 5 * SECOND
+    silence_timeout: Annotated[int, _is("duration", "A backend's silence within its answer's body.", 1, HOUR)] = (
+        30 * SECOND
+    )
+    check_timeout: Annotated[int, _is("duration", "A health check, DNS included.", 1, MINUTE, bare=True)] = 2 * SECOND
+    offline_grace: Annotated[
+        int, _is("duration", "An offline server's attempts are given up after it.", 0, DAY, bare=True)
+    ] = 30 * SECOND
+    server_stale_threshold: Annotated[
+        int,
+        _is("duration", "A server neither checked nor heard from for so long is offline.", SECOND, LONGEST, bare=True),
+    ] = 5 * MINUTE
+    server_cleanup_interval: Annotated[
+        int, _is("duration", "Between two sweeps for stale servers.", 100, DAY, bare=True)
+    ] = MINUTE
+
+    # The engine
+    turn_facts: Annotated[int, _is("whole", "Facts that one turn takes at most.", 1, 100_000)] = 1000
+    turn_bytes: Annotated[int, _is("size", "Bytes of facts that one turn takes at most.", KIB, GIB)] = 4 * MIB
+    window_entries: Annotated[
+        int, _is("whole", "Queued tasks that memory holds; the store has them all.", 100, 10**8)
+    ] = 20_000
+    payload_memory: Annotated[int, _is("size", "Payloads of queued tasks that memory keeps.", 0, 1 << 40)] = 64 * MIB
+
+    # Set by tables and by the loader, not by one name
+    types: dict[str, TypeDefaults] = {}
+    origins: dict[str, Source] = {}
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder, `~` expanded; relative to the working directory."""
+        return Path(self.data_dir).expanduser()
+
+    def public_base(self, port: int | None = None) -> str:
+        """What callback URLs start with, without a slash at its end. `port`: the bound one, where `self.port` is 0."""
+        return self.public_url or f"http://127.0.0.1:{self.port if port is None else port}"
+
+    def sources(self) -> Mapping[str, Source]:
+        """Where each setting's value came from, by its name, `types.<name>` included."""
+        names: list[str] = [name for name in self.__struct_fields__ if name not in ("types", "origins")]
+        names += [f"types.{name}" for name in self.types]
+        return {name: self.origins.get(name, Source("default")) for name in names}
+
+    def shown(self) -> dict[str, Any]:
+        """Each setting by its name as people may see it (secrets as `***`), for logs and the dashboard."""
+        values = {name: getattr(self, name) for name in self.sources() if not name.startswith("types.")}
+        return {name: _shown(value) for name, value in values.items()}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return str(value)
+    return [_shown(part) for part in value] if isinstance(value, tuple) else value
