@@ -1,0 +1,1 @@
+"""The store: what was acknowledged and decided, durably. All SQL lives here."""

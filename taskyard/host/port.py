@@ -1,0 +1,146 @@
+"""What the API may ask of a node: facts in, results out, reads, waits, and views of what only memory knows.
+
+Views are snapshots as plain data. Times are int ms since the epoch, durations int ms, loads and rates 0-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from taskyard.engine.facts import Fact
+from taskyard.engine.plan import Result
+from taskyard.settings import Settings
+from taskyard.store.port import Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """One server as it is now. `last_check` and `check_error` are of the newest health check, `None` before it."""
+
+    id: str
+    name: str
+    owner: str
+    status: str
+    registered_at: int
+    last_heartbeat: int
+    online_since: int | None
+    groups: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    weight: int
+    max_concurrent: int
+    active: int
+    reported_active: int | None
+    predict: str
+    health_url: str
+    metrics_url: str | None
+    cancel_url: str | None
+    is_async: bool
+    maintenance_reason: str | None
+    misconfigured: bool
+    paused_until: int | None
+    removing_until: int | None
+    last_passed: bool
+    last_check: int | None
+    check_error: str | None
+    consecutive_failures: int
+    score: float
+    load: float
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCounts:
+    """What is queued and what runs now; `oldest_pending_at` is the creation time of the oldest queued task known."""
+
+    pending: int
+    processing: int
+    oldest_pending_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingLane:
+    """Queued tasks with the same requirements, and a word on why they wait."""
+
+    capabilities: tuple[str, ...]
+    group: str
+    pin: str
+    queued: int
+    oldest_at: int | None
+    reason: str
+
+
+class NodePort(Protocol):
+    """A running node."""
+
+    settings: Settings
+    name: str
+
+    def now(self) -> int:
+        """The node's wall clock in ms; never goes back."""
+
+    def new_task_id(self, now: int) -> str:
+        """`task_` + a UUIDv7 in hex whose time is `now`."""
+
+    async def ask(self, fact: Fact) -> Result:
+        """Put a fact into the inbox and return what its turn answered, after the commit.
+
+        Raises `Overloaded` when the inbox is full and `Unavailable` when the store is away or the node drains.
+        """
+
+    async def ask_many(self, facts: Sequence[Fact]) -> list[Result]:
+        """As `ask`, for many at once; results in order."""
+
+    async def read(self, query: Callable[[Store], T]) -> T:
+        """Run a read of the store on a reader thread. Raises `Unavailable`."""
+
+    async def wait_ended(self, task_id: str, timeout_ms: int) -> bool:
+        """Wait until the task has ended; false after `timeout_ms` or when the node drains.
+
+        Call it before the read that decides whether there is anything to wait for: see `watch`.
+        """
+
+    async def wait_changed(self, task_id: str, timeout_ms: int) -> bool:
+        """Wait until the task's status changes; false after `timeout_ms` or when the node drains."""
+
+    async def callback_server(self, task_id: str, attempt: int) -> str | None:
+        """The server of an attempt, from memory or the store; `None` when there is none."""
+
+    def proof_is_good(self, task_id: str, attempt: int, server_id: str, proof: str) -> bool:
+        """Whether a callback's proof is right, in constant time."""
+
+    def seal(self, api_key: str) -> str:
+        """Encrypt an apiKey for the store."""
+
+    def servers(self) -> list[ServerView]:
+        """All servers, those being removed included."""
+
+    def server(self, server_id: str) -> ServerView | None:
+        """One server."""
+
+    def address_denied(self, url: str) -> str | None:
+        """Why the address policy denies an endpoint URL as far as can be told without resolving it, or `None`."""
+
+    @property
+    def algorithm(self) -> str:
+        """The load-balancing policy in force."""
+
+    def live(self) -> LiveCounts:
+        """Counts of now."""
+
+    def waiting(self, most: int) -> list[WaitingLane]:
+        """The lanes with queued tasks, the largest first."""
+
+    def not_ready(self) -> str | None:
+        """Why the node is not ready, or `None` when it is."""
+
+    def draining(self) -> bool:
+        """Whether the node is about to stop."""
+
+    def reserve(self, size: int) -> bool:
+        """Take bytes from the budget of bodies in flight; false when it is used up."""
+
+    def release(self, size: int) -> None:
+        """Give bytes back."""

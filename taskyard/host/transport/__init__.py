@@ -1,0 +1,1 @@
+"""HTTP out: the port (`port`), its client (`client`) and the address policy (`address`). Knows nothing of tasks."""

@@ -1,0 +1,247 @@
+"""The transport that the node runs on: HTTP/1.1 by `connection`, reused by `pool`, within the `address` policy.
+
+What one exchange costs decides how many tasks a core can serve, so the usual way (a connection is free) has no task, no
+timer and no parsing of the URL: the request's first lines are kept ready, and one sweep looks after all deadlines.
+
+**Never sent twice.** When a server closes a connection just as a request goes out on it, nobody can know whether the
+request was read; HTTP leaves such a request undecided, and a task's dispatch must not be repeated behind the engine's
+back. So a POST then fails as `Broken`, and what can be done is done before: a close (or a byte) on an idle connection
+is seen by the loop and takes the connection out of the pool; one that was idle for over a second is asked once more
+just before use, since the loop may lag behind; a server's `Keep-Alive: timeout` is undercut. A connection known to
+be closed before anything was written is replaced without a word. A GET, which changes nothing, is repeated once.
+
+Names are resolved by the policy alone, no proxy is read from the environment, no redirect is followed.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+
+from taskyard.host.transport.address import Address, AddressPolicy
+from taskyard.host.transport.connection import Connection, Stale
+from taskyard.host.transport.pool import Pool
+from taskyard.host.transport.port import AddressDenied, Broken, Headers, Limits, Reply, Unreached
+from taskyard.host.transport.target import Target, parse
+
+SWEEP_S = 1.0  # between two looks at the deadlines, when none is due earlier
+SWEEP_MIN_S = 0.05  # at least; a deadline is kept to within this
+TARGETS_MAX = 4096  # URLs kept taken apart
+
+
+class Client:
+    """A `Transport`. Made within a running loop, which it then belongs to.
+
+    `tls` defaults to the system's trust store (which SSL_CERT_FILE extends), read at the first https connection.
+    """
+
+    def __init__(self, policy: AddressPolicy, *, tls: ssl.SSLContext | None = None) -> None:
+        self._policy = policy
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._targets: dict[str, Target] = {}
+        self._pools: dict[str, dict[tuple[str, str, int], Pool]] = {}
+        self._retired: set[Pool] = set()  # forgotten, but with exchanges under way
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def post(
+        self,
+        url: str,
+        headers: Headers,
+        body: bytes | Sequence[bytes],
+        limits: Limits,
+        *,
+        pool_key: str,
+        max_connections: int,
+    ) -> Reply:
+        parts = (body,) if isinstance(body, bytes) else body
+        size = sum(map(len, parts))
+        target = self._targets.get(url) or self._target(url)
+        head = b"%b%d\r\n%b\r\n" % (target.post, size, _lines(headers))
+        request = (head, *parts)
+        return await self._exchange(target, request, len(head) + size, limits, pool_key, max_connections)
+
+    async def get(self, url: str, headers: Headers, limits: Limits, *, pool_key: str, max_connections: int) -> Reply:
+        target = self._targets.get(url) or self._target(url)
+        head = b"%b%b\r\n" % (target.get, _lines(headers))
+        try:
+            return await self._exchange(target, (head,), len(head), limits, pool_key, max_connections)
+        except Stale:
+            return await self._exchange(target, (head,), len(head), limits, pool_key, max_connections, fresh=True)
+
+    def forget(self, pool_key: str) -> None:
+        for pool in self._pools.pop(pool_key, {}).values():
+            pool.retire()
+            if not pool.empty:
+                self._retired.add(pool)
+
+    async def close(self) -> None:
+        self._closed = True
+        closing: list[Connection] = []
+        for pool in self._all_pools():
+            closing += pool.shut()
+        self._pools.clear()
+        self._retired.clear()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        if closing:
+            await asyncio.wait([connection.gone for connection in closing])
+
+    # One exchange -----------------------------------------------------------------------------------------------------
+
+    async def _exchange(
+        self,
+        target: Target,
+        request: Sequence[bytes],
+        size: int,
+        limits: Limits,
+        pool_key: str,
+        max_connections: int,
+        *,
+        fresh: bool = False,
+    ) -> Reply:
+        started = self._loop.time()
+        total_at = started + limits.total_ms / 1000
+        try:
+            pool = self._pools[pool_key][target.origin]
+        except KeyError:
+            pool = self._new_pool(pool_key, target)
+        pool.limit = max_connections
+        connection = None if fresh else pool.take(started)
+        connect_ms = 0
+        while connection is None or connection.closed:
+            connection = await pool.wait(self._loop, total_at)
+            if connection is None:
+                connection, connect_ms = await self._open(pool, target, limits, total_at)
+        if self._sweep is None or total_at < self._sweep.when():
+            self._watch(total_at)
+        waiter = connection.exchange(request, size, limits, total_at=total_at, connect_ms=connect_ms)
+        try:
+            return await waiter
+        finally:
+            if connection.waits_for(waiter):  # this task was cancelled
+                connection.close()
+
+    def _target(self, url: str) -> Target:
+        try:
+            target = parse(url)
+        except ValueError as error:
+            raise Unreached(f"not a URL to send to: {error}") from None
+        if len(self._targets) >= TARGETS_MAX:
+            self._targets.clear()
+        self._targets[url] = target
+        return target
+
+    def _new_pool(self, pool_key: str, target: Target) -> Pool:
+        if self._closed:
+            raise Unreached("the client is closed")
+        pool = self._pools.setdefault(pool_key, {})[target.origin] = Pool(1, self._watch)
+        return pool
+
+    # Connecting -------------------------------------------------------------------------------------------------------
+
+    async def _open(self, pool: Pool, target: Target, limits: Limits, total_at: float) -> tuple[Connection, int]:
+        """Opens a connection under a leave from `pool`. Returns it and the ms it took. Raises Unreached."""
+        started = self._loop.time()
+        try:
+            connection = await self._connect(pool, target, min(total_at, started + limits.connect_ms / 1000))
+        except BaseException:
+            pool.gave_up()
+            raise
+        pool.joined(connection)
+        return connection, int((self._loop.time() - started) * 1000)
+
+    async def _connect(self, pool: Pool, target: Target, deadline: float) -> Connection:
+        """Tries the host's checked addresses in order; each gets an even share of the time that is left."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                addresses = await self._policy.resolve(target.host, target.port)
+        except TimeoutError:
+            raise Unreached(f"{target.host} could not be resolved in time") from None
+        except OSError as error:
+            raise Unreached(f"{target.host} could not be resolved: {_reason(error)}") from None
+        failures: list[str] = []
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            now = self._loop.time()
+            try:
+                async with asyncio.timeout_at(now + (deadline - now) / left):
+                    return await self._dial(pool, target, address)
+            except TimeoutError:
+                failures.append(f"{address}: no connection in time")
+            except OSError as error:
+                failures.append(f"{address}: {_reason(error)}")
+        raise Unreached(f"no connection to {target.place} ({'; '.join(failures)})")
+
+    async def _dial(self, pool: Pool, target: Target, address: Address) -> Connection:
+        loop = self._loop
+        family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, (str(address), target.port))
+            tls = self._context() if target.scheme == "https" else None
+            name = target.host.removesuffix(".") if tls else None
+            _, connection = await loop.create_connection(
+                lambda: Connection(pool, loop, sock), sock=sock, ssl=tls, server_hostname=name
+            )
+        except BaseException:
+            sock.close()
+            raise
+        if self._closed:
+            connection.close()
+            raise Unreached("the client is closed")
+        return connection
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
+    # Deadlines --------------------------------------------------------------------------------------------------------
+
+    def _watch(self, deadline: float) -> None:
+        """Sees to it that a sweep comes at `deadline` or before."""
+        if self._sweep is not None:
+            if self._sweep.when() <= deadline:
+                return
+            self._sweep.cancel()
+        self._sweep = self._loop.call_at(min(deadline, self._loop.time() + SWEEP_S), self._on_sweep)
+
+    def _on_sweep(self) -> None:
+        self._sweep = None
+        now = self._loop.time()
+        earliest = min((pool.sweep(now) for pool in self._all_pools()), default=float("inf"))
+        self._retired = {pool for pool in self._retired if not pool.empty}
+        for pool_key, pools in list(self._pools.items()):
+            for origin in [origin for origin, pool in pools.items() if pool.empty]:
+                del pools[origin]
+            if not pools:
+                del self._pools[pool_key]
+        if self._pools or self._retired:
+            self._watch(max(earliest, now + SWEEP_MIN_S))
+
+    def _all_pools(self) -> list[Pool]:
+        return [pool for pools in self._pools.values() for pool in pools.values()] + list(self._retired)
+
+
+def _lines(headers: Headers) -> bytes:
+    """The header lines. Raises ValueError when a name or value would end its line."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers) or b"\0" in lines:
+        raise ValueError("a header name or value holds a line end or a NUL")
+    return lines
+
+
+def _reason(error: OSError) -> str:
+    """What went wrong, in the words of the operating system or of TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or 'the handshake failed'}"
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror)
+    return os.strerror(error.errno) if error.errno else "the connection was closed in the handshake"

@@ -1,0 +1,296 @@
+"""One HTTP/1.1 connection: one exchange at a time, strict about what comes back. Knows no pool, address or deadline.
+
+Every rule that a server may break is kept here: framing by exactly one of Content-Length, chunked or the end of the
+connection; a bounded head, interim answers and trailers included; a bounded body, counted while it is read; nothing
+accepted between exchanges. The answer stands as soon as it is whole, even when more bytes follow or part of the
+request is still unsent (a server may answer early); the connection is then not used again.
+
+Time is kept outside: `deadline` says when `expire` shall be called (`pool`), so an exchange needs no timer of its own.
+"""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+import httptools
+
+from taskyard.host.transport.port import Broken, Limits, Reply, Silent, TooLarge, TransportError
+
+HEAD_LINES = 64  # header lines of an answer, those of interim answers and trailers included
+IDLE_S = 60.0  # an unused connection is closed after so long
+IDLE_MARGIN_S = 1.0  # closed so much earlier than the server's own Keep-Alive timeout, or at half of a shorter one
+JOIN_MAX = 65_536  # bytes; a smaller request is joined into one buffer, a larger one is not copied
+VALUE_MAX = 256  # characters kept of a header's value
+
+_WANTED = frozenset(
+    (b"content-type", b"content-encoding", b"retry-after", b"content-length", b"transfer-encoding", b"keep-alive")
+)
+
+
+class Home(Protocol):
+    """What a connection tells its pool."""
+
+    def released(self, connection: "Connection") -> None:
+        """The exchange has ended well; the connection may be used again."""
+
+    def closed(self, connection: "Connection") -> None:
+        """It ended, for whatever reason. Told once."""
+
+    def watch(self, deadline: float) -> None:
+        """`expire` must be called at `deadline` (loop time) or soon after."""
+
+
+class Stale(Broken):
+    """A reused connection ended before a byte of the answer. Whether the server read the request is unknown."""
+
+
+class _Refused(Exception):  # noqa: N818 - never leaves this module
+    """Raised inside a parser callback to stop the parser."""
+
+
+class Connection(asyncio.Protocol):
+    """`exchange` sends a request; the future it returns gets the `Reply` or a `TransportError`."""
+
+    __slots__ = (
+        "_body_max", "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_max", "_head_size", "_home", "_keep", "_lines",
+        "_loop", "_loose", "_parser", "_parts", "_sent_at", "_silence", "_size", "_sock", "_speaking", "_status", "_total",
+        "_transport", "_until_end", "_waiter", "closed", "deadline", "gone", "idle_since", "reused",
+    )  # fmt: skip
+
+    def __init__(self, home: Home, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self._home = home
+        self._loop = loop
+        self._sock = sock
+        self._waiter: asyncio.Future[Reply] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self.deadline = float("inf")
+        self.idle_since = 0.0
+        self.closed = False
+        self.reused = False
+        self.gone: asyncio.Future[None] = loop.create_future()  # done when the socket is closed
+
+    # The caller's side ------------------------------------------------------------------------------------------------
+
+    def exchange(
+        self, request: Sequence[bytes], size: int, limits: Limits, *, total_at: float, connect_ms: int
+    ) -> asyncio.Future[Reply]:
+        """Writes the request's parts (`size` bytes in all). `total_at` is the loop time when the whole time has passed."""
+        self._connect_ms = connect_ms
+        self._fields: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._error: TransportError | None = None
+        self._status = self._size = self._head_size = self._lines = self._loose = 0
+        self._speaking = self._complete = False
+        self._silence = limits.silence_ms / 1000
+        self._body_max = limits.body_max
+        self._head_max = limits.head_max
+        self._total = self.deadline = total_at
+        self._sent_at = self._head_at = self._loop.time()
+        if size <= JOIN_MAX:
+            self._transport.write(b"".join(request))
+        else:
+            self._transport.writelines(request)
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
+
+    def waits_for(self, waiter: asyncio.Future[Reply]) -> bool:
+        return self._waiter is waiter
+
+    def still_open(self) -> bool:
+        """Asks the operating system whether the server has closed or spoken, in case the loop has yet to notice."""
+        try:
+            self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def expire(self) -> None:
+        """The deadline has passed: an idle connection is closed, an exchange fails."""
+        if self._waiter is None:
+            self.close()
+        elif self.deadline >= self._total:
+            self._fail(
+                Silent("the whole time has passed without a whole answer", total=True, status=self._known_status)
+            )
+        else:
+            silence = f"{self._silence * 1000:.0f} ms"
+            self._fail(Silent(f"silent for {silence} within the answer", total=False, status=self._known_status))
+
+    def close(self) -> None:
+        """Closes at once; unsent bytes are dropped. An exchange under way fails as `Broken`."""
+        if self.closed:
+            return
+        self.closed = True
+        self._transport.abort()
+        self._home.closed(self)
+        if self._waiter is not None:
+            self._fail(Broken("the connection was closed here", status=self._known_status))
+
+    # asyncio's side ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiter is None:
+            self.close()  # nothing was asked
+            return
+        self._loose += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self._complete:
+                self._fail(self._error or self._broken(f"not HTTP: {error}"))
+                return
+            self._keep = False  # bytes after the answer
+        if self._complete:
+            self._finish()
+        elif self._loose > self._head_max:
+            self._fail(self._broken(f"more than {self._head_max} bytes of head, chunk framing or trailers"))
+        elif self._speaking:
+            self.deadline = min(self._total, self._loop.time() + self._silence)
+            self._home.watch(self.deadline)
+        else:
+            self.deadline = self._total
+
+    def eof_received(self) -> None:
+        self._ended("the server closed the connection")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None:
+            self._ended("the server closed the connection")
+        else:
+            self._until_end = False  # an answer that ends with the connection is not whole after a reset
+            self._ended("the server reset the connection")
+        del self._parser  # it refers back to this object
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _ended(self, how: str) -> None:
+        if self._waiter is not None:
+            if self._known_status is not None and self._until_end:
+                self._keep = False
+                self._finish()
+            elif self._known_status is not None:
+                self._fail(self._broken(f"{how} within the answer"))
+            elif self.reused and not self._loose:
+                self._fail(Stale(f"{how} before answering, on a reused connection"))
+            else:
+                self._fail(self._broken(f"{how} before answering"))
+        self.close()
+
+    # The parser's side: callbacks while `feed_data` runs --------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise _Refused
+        self._speaking = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._lines += 1
+        self._head_size += len(name) + len(value) + 4
+        if self._lines > HEAD_LINES or self._head_size > self._head_max:
+            self._refuse(self._broken(f"a head of more than {HEAD_LINES} lines or {self._head_max} bytes"))
+        name = name.lower()
+        if name in _WANTED and not self._status:  # a trailer changes nothing
+            known = self._fields.get(name)
+            self._fields[name] = value if known is None else known + b", " + value
+
+    def on_headers_complete(self) -> None:
+        parser, fields = self._parser, self._fields
+        status = parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            fields.clear()
+            return
+        if not 200 <= status < 600:
+            self._refuse(self._broken(f"status {status}, which was not asked for or does not exist"))
+        if not self.reused and parser.get_http_version() not in ("1.1", "1.0"):
+            self._refuse(self._broken(f"HTTP/{parser.get_http_version()} was answered to HTTP/1.1"))
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None and coding.lower() != b"chunked":
+            self._refuse(self._broken("a Transfer-Encoding other than chunked"))
+        length = fields.get(b"content-length")
+        self._status = status
+        self._head_at = self._loop.time()
+        self._keep = parser.should_keep_alive()
+        self._until_end = length is None and coding is None
+        if length is not None and int(length) > self._body_max and status not in (204, 304):
+            self._too_large()
+
+    def on_body(self, data: bytes) -> None:
+        self._loose = 0
+        self._size += len(data)
+        if self._size > self._body_max:
+            self._too_large()
+        self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._status:
+            self._complete = True
+        else:
+            self._speaking = False  # an interim answer: the server may now think as long as it likes
+
+    def _too_large(self) -> None:
+        self._refuse(TooLarge(f"the answer's body is over {self._body_max} bytes", status=self._status))
+
+    def _refuse(self, error: TransportError) -> None:
+        self._error = error
+        raise _Refused
+
+    # Ends -------------------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        fields, parts = self._fields, self._parts
+        encoding = fields.get(b"content-encoding")
+        retry_after = fields.get(b"retry-after")
+        reply = Reply(
+            self._status,
+            _text(fields.get(b"content-type", b"")),
+            "" if encoding is None or encoding.lower() == b"identity" else _text(encoding).lower(),
+            None if retry_after is None else _text(retry_after),
+            parts[0] if len(parts) == 1 else b"".join(parts),
+            self._connect_ms,
+            int((self._head_at - self._sent_at) * 1000),
+        )
+        self._parts = []
+        if self._keep and not self.closed and not self._transport.get_write_buffer_size():
+            self.reused = True
+            self.idle_since = now = self._loop.time()
+            offer = fields.get(b"keep-alive")
+            self.deadline = now + (IDLE_S if offer is None else _idle_time(offer))
+            self._home.released(self)
+        else:
+            self.close()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(reply)
+
+    def _fail(self, error: TransportError) -> None:
+        waiter, self._waiter = self._waiter, None
+        self._parts = []
+        self.close()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def _broken(self, message: str) -> Broken:
+        return Broken(message, status=self._known_status)
+
+    @property
+    def _known_status(self) -> int | None:
+        return self._status or None
+
+
+def _text(value: bytes) -> str:
+    return value[:VALUE_MAX].decode("latin-1")
+
+
+def _idle_time(offer: bytes) -> float:
+    """Seconds to keep an unused connection after a `Keep-Alive: timeout=<seconds>`."""
+    for part in offer.lower().split(b","):
+        name, _, value = part.strip().partition(b"=")
+        if name == b"timeout" and value.isdigit() and len(value) < 6:
+            return min(IDLE_S, max(int(value) / 2, int(value) - IDLE_MARGIN_S))
+    return IDLE_S

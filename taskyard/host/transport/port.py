@@ -1,0 +1,113 @@
+"""The port through which the host speaks HTTP to backend servers: what it asks for, gets back, and can fail with.
+
+It knows nothing of tasks and outcomes: who calls it decides what a `Reply` or a `TransportError` means. The one
+distinction that the errors make sharp is whether the request may have reached the server: after `Unreached` it
+certainly has not, after every other error it may have been carried out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+MESSAGE_MAX = 300  # characters of an error's message
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long and how large one exchange may be. Times are ms, sizes are bytes."""
+
+    total_ms: int  # from the call to the last byte of the answer, waiting for a free connection included
+    body_max: int  # the answer's body
+    connect_ms: int = 5_000  # name, TCP and TLS together, all addresses of a name included
+    silence_ms: int = 30_000  # without a byte, once the answer has begun
+    head_max: int = 65_536  # the answer's head, interim answers and trailers included
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """An answer, whatever its status: redirects (never followed) and errors are answers too."""
+
+    status: int  # 200-599
+    content_type: str  # "" when absent; as sent, at most 256 characters
+    content_encoding: str  # "" for identity; else as sent, in lower case
+    retry_after: str | None  # as sent, at most 256 characters
+    body: bytes
+    connect_ms: int  # 0 on a reused connection
+    head_ms: int  # from the request's last write to the answer's whole head
+
+
+class TransportError(Exception):
+    """An exchange that brought no answer. The message is short, for people, and free of paths, headers and bodies."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if len(message) <= MESSAGE_MAX else message[: MESSAGE_MAX - 1] + "…")
+
+
+class Unreached(TransportError):  # noqa: N818 - names an outcome, as all of this tree
+    """The request was never sent: no address, refused, no TLS, no connection in time, or the client is closed."""
+
+
+class AddressDenied(Unreached):
+    """No address of the host passes the address policy."""
+
+
+class Unanswered(TransportError):  # noqa: N818
+    """The request went out, wholly or in part, and no whole answer came. `status` is the answer's, once its head came."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Broken(Unanswered):
+    """The connection ended before the answer did, or what came was not HTTP."""
+
+
+class TooLarge(Unanswered):
+    """The answer's body is over `body_max`."""
+
+
+class Silent(Unanswered):
+    """Nothing came for `silence_ms` within an answer, or (`total`) the whole time has passed.
+
+    `sent` is False in the one case where the time passed while waiting for a free connection.
+    """
+
+    def __init__(self, message: str, *, total: bool, sent: bool = True, status: int | None = None) -> None:
+        super().__init__(message, status=status)
+        self.total = total
+        self.sent = sent
+
+
+class Transport(Protocol):
+    """Sends one request, returns its answer. Cancelling the awaiting task closes the connection at once."""
+
+    async def post(
+        self,
+        url: str,
+        headers: Headers,
+        body: bytes | Sequence[bytes],
+        limits: Limits,
+        *,
+        pool_key: str,
+        max_connections: int,
+    ) -> Reply:
+        """Sends `body` (its parts in order, untouched) as JSON and returns the answer.
+
+        `headers` come on top of Host, Accept-Encoding, User-Agent, Content-Type and Content-Length. `pool_key` names
+        the server whose connections are reused; at most `max_connections` (≥ 1) of them are open per origin, callers
+        beyond wait in order. It is never sent twice. Raises the `TransportError`s above; ValueError for a header that
+        would break the request.
+        """
+
+    async def get(self, url: str, headers: Headers, limits: Limits, *, pool_key: str, max_connections: int) -> Reply:
+        """As `post`, without a body. Sent once more when a reused connection turns out to be closed unanswered."""
+
+    def forget(self, pool_key: str) -> None:
+        """The server is gone: its idle connections close now, busy ones after their answer; who waits is `Unreached`."""
+
+    async def close(self) -> None:
+        """Ends everything; exchanges under way fail as `Broken`, waiting ones as `Unreached`. May be called again."""

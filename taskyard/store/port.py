@@ -1,0 +1,123 @@
+"""What a store must do: one Protocol, kept by SQLite today and other databases later.
+
+Synchronous on purpose: the host runs `commit` on its one writer thread and reads on others, the simulator calls it
+directly. The conformance suite in `tests/store/` is the specification. A store knows rows, never what they mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
+from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
+
+
+class StoreError(Exception):
+    """The store cannot do its work now; the message says why and what to do."""
+
+
+class OutcomeUnknown(StoreError):
+    """A commit failed, or may have: drop memory and recover."""
+
+
+class BadData(StoreError):
+    """The store refuses a value in a plan; nothing of the plan was stored."""
+
+
+class Unusable(StoreError):
+    """The database is damaged, newer than this version, or held by another process. It was left untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """Which tasks to list, newest first. `None` members do not filter.
+
+    `owner` is whose tasks may be seen (`None`: all). `before` is the id below which the page starts. `q` matches an
+    exact id, a prefix of the type, or a tag. `statuses` are numbers of `Status`; times are int ms of `createdAt`.
+    """
+
+    owner: str | None
+    statuses: tuple[int, ...] | None = None
+    type: str | None = None
+    server_id: str | None = None
+    capability: str | None = None
+    tag: str | None = None
+    created_from: int | None = None
+    created_to: int | None = None
+    q: str | None = None
+    before: str | None = None
+    limit: int = 50
+
+
+class Page(NamedTuple):
+    """Listed tasks, and where the next page starts (`None`: there is none)."""
+
+    records: list[Record]
+    next_before: str | None
+
+
+class Purged(Exception):
+    """The task's payload and result were erased."""
+
+
+class Store(Protocol):
+    """A durable store with one writer. Every read of tasks takes the owner who may see them, `None` only for an admin."""
+
+    # --- the turn: called by one thread, never at once with itself --------------------------------------------------
+
+    def lookup(self, ask: Lookup) -> Found:
+        """The tasks and idempotency keys of one turn."""
+
+    def commit(self, plan: Plan) -> Receipt:
+        """Store a plan in one durable transaction and read what it asks for, after its writes, in the same one.
+
+        Raises `BadData` (nothing stored) or `OutcomeUnknown`.
+        """
+
+    def recover(self, wakes: int, runs: int | None = None) -> Snapshot:
+        """All that a start needs; at most `wakes` queued tasks by wake time."""
+
+    def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
+        """Remove at most `most` tasks that ended before a time, and expired keys. Returns how many tasks went."""
+
+    # --- reads for the API: any thread ---------------------------------------------------------------------------------
+
+    def task(self, task_id: str, owner: str | None) -> Record | None:
+        """A task with its live state."""
+
+    def tasks(self, query: TaskQuery) -> Page:
+        """A page of tasks, by index and never by a scan of payloads."""
+
+    def history(self, task_id: str) -> list[AttemptRow]:
+        """The history entries of a task, oldest first. The caller has checked the owner."""
+
+    def attempt_server(self, task_id: str, attempt: int) -> str | None:
+        """The server of an attempt, wherever it is recorded; for verifying a callback's proof."""
+
+    def payload(self, task_id: str, owner: str | None) -> str | None:
+        """A task's payload as JSON text; `None` when there is no such task. Raises `Purged`."""
+
+    def result(self, task_id: str, owner: str | None) -> str | None:
+        """A task's result as JSON text; `None` when there is none. Raises `Purged`."""
+
+    def resubmitted_as(self, task_id: str, owner: str | None) -> str | None:
+        """The newest task that was submitted as a repetition of this one."""
+
+    def stats(self, from_hour: int, to_hour: int, scope: str, key: str | None = None) -> list[StatRow]:
+        """Counters by hour and key (`from_hour` ≤ hour < `to_hour`; hours since the epoch), in order of hour."""
+
+    def stats_total(self, scope: str, key: str) -> StatRow:
+        """The sums over all hours for one key, zeros when there is nothing (`hour` 0, `last_at` the latest)."""
+
+    def audit(self, limit: int) -> list[AuditRow]:
+        """The newest audit rows."""
+
+    def check(self) -> None:
+        """Raises `StoreError` when the store cannot be read and written now."""
+
+    def sizes(self) -> dict[str, int]:
+        """Sizes in bytes for metrics: "database", "wal"."""
+
+    def close(self) -> None:
+        """Release everything; calls after it are errors."""
