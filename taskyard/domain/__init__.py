@@ -1,1 +1,1 @@
-"""The heart: tasks, servers, lanes, policies, health. Pure code on the standard library; time and randomness are arguments."""
+"""The heart: tasks, servers, lanes, policies, health. Pure: standard library, time and chance as arguments."""

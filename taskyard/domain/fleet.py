@@ -51,7 +51,6 @@ class Flow:
     serial: int
     window: Window[Task] = field(default_factory=Window)
     count: int = 0
-    refilling: bool = False
 
     def head_rank(self) -> int | None:
         """The rank of the first task, or a lower bound of it when memory holds none; `None` when the flow is empty."""
@@ -124,7 +123,8 @@ class Pool:
 
     def has(self, server: Server) -> bool:
         """Whether the server is one of the pool's."""
-        return server.cls is not None and bool(self.mask >> server.cls.bit & 1) and (not self.pin or self.pin == server.id)
+        cls = server.cls
+        return cls is not None and bool(self.mask >> cls.bit & 1) and (not self.pin or self.pin == server.id)
 
     def members(self, fleet: Fleet) -> Iterator[Server]:
         """The pool's servers, whatever their state."""
@@ -148,9 +148,9 @@ class Pool:
                     self._choosers[server.known_tier].note(server)
         self._cursor = fleet.log_base + len(fleet.log)
         for chooser in self._choosers:
-            server = chooser.pick(task_type, avoid, rng)
-            if server is not None:
-                return server
+            chosen = chooser.pick(task_type, avoid, rng)
+            if chosen is not None:
+                return chosen
         return None
 
     def _rebuild(self, fleet: Fleet) -> None:

@@ -56,7 +56,7 @@ class Health:
     online_since: int | None = None
 
     def passed(self, now: int, chance: float, *, checked: bool = True) -> bool:
-        """Take a passed check (or a heartbeat `healthy`, then `checked` is false). Returns whether the state changed."""
+        """Take a passed check, or a heartbeat (`checked` false). Returns whether the state changed."""
         before = self.state
         self.fails = 0
         self.passes += 1

@@ -88,7 +88,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict on one answer: its outcome, whether the task itself is wrong (`final`), and the effect on the server."""
+    """The verdict on one answer; `final`: the task itself is wrong, and retries are pointless."""
 
     outcome: Outcome
     final: bool = False

@@ -71,6 +71,7 @@ class Server:
     known_serving: bool = False
     dirty: bool = False
     online_booked_at: int = 0
+    was_online: bool = False
 
     @property
     def active(self) -> int:
@@ -143,6 +144,6 @@ class Server:
             times.append(self.probe_at)
         if self.removing_until is not None:
             times.append(self.removing_until)
-        if self.health.state is State.OFFLINE and self.runs:
+        if self.health.state is State.OFFLINE and any(run.task is not None for run in self.runs):
             times.append(self.heard_at + offline_grace_ms)
         return min(times)

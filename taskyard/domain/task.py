@@ -75,8 +75,8 @@ class Task:
     # Bookkeeping: where memory holds it, and what the store knows of it.
     in_window: bool = False
     in_wakes: bool = False
-    stored: bool = False
     row_in_queue: bool = False
+    ended_by: int | None = None
 
     @property
     def id(self) -> str:

@@ -34,7 +34,8 @@ class Ended(Fact):
     """The dispatcher's word on an attempt: the backend's answer was judged, or there was none.
 
     `outcome` may be ACCEPTED. `final`: the task itself is wrong, retries are pointless. `pause_ms`: the wait that a
-    `declined` asked for, `None` when it named none. `responded_at`: when the answer's head came.
+    `declined` asked for, `None` when it named none. `responded_at`: when the answer's head came. `cut_off`: we closed
+    the connection, so the backend may still be at it.
     """
 
     task_id: str
@@ -50,6 +51,7 @@ class Ended(Fact):
     metadata: str | None = None
     http_status: int | None = None
     responded_at: int | None = None
+    cut_off: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -208,7 +210,3 @@ class AlgorithmSet(Fact):
 @dataclass(slots=True, kw_only=True)
 class DrainBegan(Fact):
     """The node is about to stop: nothing new is dispatched from now on."""
-
-
-# What addresses a task by its id; the host looks these up before the turn when memory does not hold them.
-TaskFact = CalledBack | Judged | CancelAsked | RetryAsked | PurgeAsked | Ended | SlotFreed

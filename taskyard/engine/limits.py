@@ -26,6 +26,7 @@ class Limits:
     recovery_grace_ms: int = 60_000
     window_entries: int = 20_000
     window_least: int = 64
+    refill_bite: int = 1_000
     wake_entries: int = 20_000
     payload_bytes: int = 64 << 20
     dispatches_per_turn: int = 1_000

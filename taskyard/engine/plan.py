@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from taskyard.domain.outcomes import Outcome, Status
+from taskyard.engine.facts import Fact
 from taskyard.engine.rows import (
     AttemptRow,
     AuditRow,
@@ -76,12 +77,11 @@ class WakeRead(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A call that is refused. `code` is one of a closed set (see `api`), `status` the task's state where that forbids it."""
+    """A call that is refused. `code` is one of a closed set, `status` the task's state where that forbids it."""
 
     code: str
     details: str
     status: Status | None = None
-    retry_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ AnyEffect = Answer | Dispatch | Abort | Check | Changed | AttemptOver | ServerCh
 
 @dataclass(slots=True)
 class Plan:
-    """What one turn decided. `again`: another turn would decide more at once."""
+    """What one turn decided. `again`: another turn would decide more at once; `deferred` facts go first in it."""
 
     now: int
     writes: Writes = field(default_factory=Writes)
@@ -224,6 +224,7 @@ class Plan:
     payloads: list[str] = field(default_factory=list)
     effects: list[AnyEffect] = field(default_factory=list)
     again: bool = False
+    deferred: list[Fact] = field(default_factory=list)
     epoch: int = 0
 
     def is_empty(self) -> bool:

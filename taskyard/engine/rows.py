@@ -47,7 +47,10 @@ class NewTask(NamedTuple):
 
 
 class EndedTask(NamedTuple):
-    """How a task ended; `started_at` to `responded_at` are those of its last attempt."""
+    """How a task ended; `started_at` to `responded_at` are those of its last attempt.
+
+    `ended_by` is the number of the attempt whose word ended it, null when a person or a limit did.
+    """
 
     status: int
     attempts: int
@@ -65,6 +68,7 @@ class EndedTask(NamedTuple):
     progress: int | None
     message: str | None
     http_status: int | None
+    ended_by: int | None
     id: str
 
 
@@ -110,6 +114,7 @@ class TaskRow(NamedTuple):
     progress: int | None
     message: str | None
     http_status: int | None
+    ended_by: int | None
     purged: int
 
 
@@ -168,7 +173,7 @@ class AttemptRow(NamedTuple):
     started_at: int
     ended_at: int
     outcome: str
-    count: int
+    count: int  # type: ignore[assignment]
     http_status: int | None
     error: str | None
     metadata: str | None

@@ -1,0 +1,146 @@
+"""The match: queued tasks to free slots, in one global order over the heads of all flows whose pool has a free slot.
+
+Priority first, then place. A pool whose servers are all taken is set aside until one of them opens; a flow that waits
+for another server than the one where it failed, or for the retry budget, is passed over and holds up nobody. Where the
+next task of a flow is known to the store only, the servers it could use are left alone until the refill has come.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+from taskyard.domain.fleet import Flow, Pool
+from taskyard.domain.outcomes import Status
+from taskyard.domain.server import PROBE_INTERVAL_MS, Server
+from taskyard.domain.task import Task
+from taskyard.engine.plan import Changed, Dispatch
+from taskyard.engine.turn import Turn
+
+
+def match(turn: Turn) -> None:
+    """Assign as many queued tasks as there are free slots for, within the turn's bound."""
+    memory, now = turn.memory, turn.now
+    memory.retry_wake = None
+    if memory.draining:
+        return
+    fleet, limits = memory.fleet, memory.limits
+    left = limits.dispatches_per_turn
+    candidates = _candidates(turn)
+    aside: list[tuple[Pool, tuple[int, int, Flow]]] = []
+    unknown = 0  # mask of the classes that a task outside memory may be the next one for
+    while candidates:
+        rank, serial, pool = heappop(candidates)
+        if pool.mask & unknown:
+            continue
+        flow = _first(pool)
+        if flow is None:
+            continue
+        if pool.heads[0][0] != rank:
+            heappush(candidates, (pool.heads[0][0], serial, pool))
+            continue
+        if left == 0:
+            turn.plan.again = True
+            break
+        task = flow.window.head()
+        if task is None:
+            memory.short_flows.add(flow)
+            turn.plan.again = True
+            unknown |= pool.mask
+            continue
+        avoid = ""
+        if flow.avoid:
+            if not pool.budget.allows(now, limits.retry_budget):
+                memory.retry_wake = (now // 1000 + 1) * 1000
+                aside.append((pool, heappop(pool.heads)))
+                _again(candidates, serial, pool)
+                continue
+            if not pool.only(fleet, flow.avoid):
+                avoid = flow.avoid
+        server = pool.pick(fleet, task.spec.type, avoid, turn.rng)
+        if server is None:
+            if avoid:
+                aside.append((pool, heappop(pool.heads)))
+                _again(candidates, serial, pool)
+            else:
+                pool.starved = True
+            continue
+        pool.budget.spend(now, retry=bool(flow.avoid))
+        _dispatch(turn, task, server)
+        left -= 1
+        _again(candidates, serial, pool)
+    for pool, entry in aside:
+        heappush(pool.heads, entry)
+
+
+def _candidates(turn: Turn) -> list[tuple[int, int, Pool]]:
+    """The pools that have a queued task and may have a free slot, by their first task's rank."""
+    memory = turn.memory
+    fleet = memory.fleet
+    opened, fleet.opened = fleet.opened, 0
+    anew = memory.matched_version != fleet.version
+    memory.matched_version = fleet.version
+    candidates: list[tuple[int, int, Pool]] = []
+    for serial, pool in enumerate(fleet.pools.values()):
+        if pool.heads and (anew or not pool.starved or pool.mask & opened):
+            pool.starved = False
+            if _first(pool) is not None:
+                candidates.append((pool.heads[0][0], serial, pool))
+    heapify(candidates)
+    return candidates
+
+
+def _first(pool: Pool) -> Flow | None:
+    """The flow with the pool's first task; entries that are no longer true are dropped on the way."""
+    heads = pool.heads
+    while heads:
+        rank, _, flow = heads[0]
+        if flow.lane.pool is pool and flow.head_rank() == rank:
+            return flow
+        heappop(heads)
+    return None
+
+
+def _again(candidates: list[tuple[int, int, Pool]], serial: int, pool: Pool) -> None:
+    """Put a pool back by its next task."""
+    if _first(pool) is not None:
+        heappush(candidates, (pool.heads[0][0], serial, pool))
+
+
+def _dispatch(turn: Turn, task: Task, server: Server) -> None:
+    memory, now, spec = turn.memory, turn.now, task.spec
+    run = memory.start(task, server, now, now + spec.timeout_ms)
+    run.dirty = True
+    turn.touched_runs.add(run)
+    turn.touch(task)
+    if server.misconfigured:
+        server.probe_at = now + PROBE_INTERVAL_MS
+        turn.touch_server(server)
+        memory.fleet.refresh(server, now)
+    waited = max(0, now - task.queued_at)
+    if run.attempt == 1:
+        turn.count_task(task, "waits")
+        turn.count_task(task, "wait_ms", waited)
+    payload = task.payload
+    if payload is None:
+        turn.plan.payloads.append(task.id)
+    else:
+        memory.drop_payload(task)
+    turn.plan.effects.append(
+        Dispatch(
+            task.id,
+            run.attempt,
+            server.id,
+            run.node,
+            spec.type,
+            spec.priority,
+            spec.capabilities,
+            spec.run_async,
+            run.limit_at,
+            spec.timeout_ms,
+            spec.hops,
+            spec.traceparent,
+            waited,
+            payload,
+        )
+    )
+    turn.plan.effects.append(Changed(task.id, Status.PROCESSING))

@@ -1,0 +1,354 @@
+"""One turn: the plan in the making, and the moves that both change memory and record what to write.
+
+The handlers in `tasks`, `attempts`, `servers` and `matching` call these; nothing else fills a plan. Each task, attempt
+and server that a turn touched is written once, at its end, in the state it has then.
+"""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+from taskyard.domain.fleet import Lane
+from taskyard.domain.health import State
+from taskyard.domain.outcomes import AFTER, Outcome, Status
+from taskyard.domain.server import Server
+from taskyard.domain.task import Run, Task
+from taskyard.engine.memory import Memory
+from taskyard.engine.plan import (
+    Abort,
+    Answer,
+    AttemptOver,
+    Changed,
+    Found,
+    Plan,
+    Refill,
+    Refusal,
+    Result,
+    ServerChanged,
+    TaskDone,
+    WakeRead,
+)
+from taskyard.engine.rows import STAT_NAMES, AttemptRow, AuditRow, EndedTask, LaneRow, NewTask, StatRow
+from taskyard.engine.states import queue_row, run_row, server_row
+
+HOUR_MS = 3_600_000
+_STAT_INDEX = {name: index for index, name in enumerate(STAT_NAMES)}
+YARD = ("yard", "")
+ERROR_MOST = 4096
+
+
+class Turn:
+    """The context of one turn: what it may read, and what it decides. `now` is int ms."""
+
+    def __init__(self, memory: Memory, now: int, rng: Random, found: Found) -> None:
+        self.memory = memory
+        self.now = now
+        self.rng = rng
+        self.found = found
+        self.plan = Plan(now)
+        self.touched: dict[str, Task] = {}
+        self.loaded: dict[str, Task] = {}
+        self.touched_runs: set[Run] = set()
+        self.touched_servers: dict[str, Server] = {}
+        self.new_keys: dict[tuple[str, str], tuple[str, str, int]] = {}
+        self._stats: dict[tuple[str, str], list[int]] = {}
+
+    # --- answers, counters, audit ------------------------------------------------------------------------------------
+
+    def answer(self, ref: int, result: Result) -> None:
+        """Answer whoever waits."""
+        if ref:
+            self.plan.effects.append(Answer(ref, result))
+
+    def refuse(self, ref: int, code: str, details: str, status: Status | None = None) -> None:
+        """Refuse a call."""
+        self.answer(ref, Refusal(code, details, status))
+
+    def done(self, ref: int, task: Task) -> None:
+        """Say that a call on a task took effect."""
+        self.answer(ref, TaskDone(task.id, task.status, self.now))
+
+    def count(self, scope: tuple[str, str], name: str, amount: int = 1) -> None:
+        """Add to a counter of this hour."""
+        counters = self._stats.get(scope)
+        if counters is None:
+            counters = self._stats[scope] = [0] * len(STAT_NAMES)
+        counters[_STAT_INDEX[name]] += amount
+
+    def count_task(self, task: Task, name: str, amount: int = 1) -> None:
+        """Add to a counter of the yard and of the task's type."""
+        self.count(YARD, name, amount)
+        self.count(("type", task.spec.type), name, amount)
+
+    def audit(self, who: str, action: str, target: str, details: str | None = None) -> None:
+        """Record who did what."""
+        self.plan.writes.audit.append(AuditRow(self.now, who, action, target, details))
+
+    # --- tasks -------------------------------------------------------------------------------------------------------
+
+    def touch(self, task: Task) -> None:
+        """The task's rows must be written at the end of the turn."""
+        self.touched[task.id] = task
+
+    def note_lane(self, lane: Lane) -> None:
+        """A lane that the store may not know yet."""
+        if not lane.stored:
+            lane.stored = True
+            capabilities = json.dumps(sorted(lane.capabilities), ensure_ascii=False)
+            self.plan.writes.lanes.append(LaneRow(lane.id, capabilities, lane.group, lane.pin))
+
+    def requeue(self, task: Task, due_at: int | None) -> None:
+        """Put a task back into the queue, ready or due later."""
+        task.due_at = due_at if due_at is not None and due_at > self.now else None
+        task.queued_at = task.due_at or self.now
+        self.memory.enqueue(task)
+        self.touch(task)
+        self.plan.effects.append(Changed(task.id, Status.PENDING))
+
+    def end_task(
+        self,
+        task: Task,
+        status: Status,
+        *,
+        result: str | None = None,
+        error: str | None = None,
+        error_code: str | None = None,
+        error_details: str | None = None,
+        metadata: str | None = None,
+        http_status: int | None = None,
+        run: Run | None = None,
+        progress: int | None = None,
+        message: str | None = None,
+        by: int | None = None,
+    ) -> None:
+        """End a task that is neither queued nor holds a slot any more.
+
+        `run` is its last attempt where that is known; `by` the number of the attempt whose word ends it, if one does.
+        """
+        task.status = status
+        task.ended_by = by
+        self.touch(task)
+        if error is not None and len(error) > ERROR_MOST:
+            error = error[:ERROR_MOST]
+        self.plan.writes.ended.append(
+            EndedTask(
+                status=status.value,
+                attempts=task.attempts,
+                failures=task.failures,
+                lost=task.lost,
+                server_id=run.server.id if run else task.last_server or None,
+                started_at=run.started_at if run else None,
+                responded_at=run.responded_at if run else None,
+                completed_at=self.now,
+                deadline=task.deadline,
+                error=error,
+                error_code=error_code,
+                error_details=error_details,
+                result_metadata=metadata,
+                progress=progress if progress is not None or run is None else run.progress,
+                message=message if message is not None or run is None else run.message,
+                http_status=http_status,
+                ended_by=by,
+                id=task.id,
+            )
+        )
+        if result is not None:
+            self.plan.writes.results.append((task.id, result))
+        counter = {
+            Status.COMPLETED: "completed",
+            Status.FAILED: "failed",
+            Status.TIMEOUT: "timed_out",
+            Status.CANCELLED: "cancelled",
+        }[status]
+        self.count_task(task, counter)
+        self.plan.effects.append(Changed(task.id, status))
+
+    # --- attempts ----------------------------------------------------------------------------------------------------
+
+    def close_attempt(
+        self,
+        run: Run,
+        outcome: Outcome,
+        *,
+        given_up: bool,
+        error: str | None = None,
+        http_status: int | None = None,
+        metadata: str | None = None,
+    ) -> Task:
+        """Part a task from its attempt: history, counters, and the slot (kept for the linger when it is given up)."""
+        memory, now = self.memory, self.now
+        task = memory.detach(run)
+        task.last_outcome = outcome
+        server = run.server
+        took = max(0, now - run.started_at)
+        response = None if run.responded_at is None else max(0, run.responded_at - run.started_at)
+        if outcome is Outcome.COMPLETED:
+            self.count_task(task, "attempts_ok")
+            self.count_task(task, "run_ms", took)
+            self.count(("server", server.id), "attempts_ok")
+            self.count(("server", server.id), "run_ms", took)
+            server.learn(task.spec.type, took)
+            server.health.good()
+            self.touch_server(server)
+        else:
+            if AFTER[outcome].counter == "failures":
+                self.count_task(task, "attempts_failed")
+                self.count(("server", server.id), "attempts_failed")
+            self.plan.writes.attempts.append(
+                AttemptRow(
+                    task_id=task.id,
+                    attempt=run.attempt,
+                    last=run.attempt,
+                    server_id=server.id,
+                    started_at=run.started_at,
+                    ended_at=now,
+                    outcome=outcome.value,
+                    count=2 if AFTER[outcome].folds else 1,
+                    http_status=http_status,
+                    error=error[:ERROR_MOST] if error else error,
+                    metadata=metadata,
+                )
+            )
+        if response is not None:
+            self.count(YARD, "responses")
+            self.count(YARD, "response_ms", response)
+            self.count(("server", server.id), "responses")
+            self.count(("server", server.id), "response_ms", response)
+        self.plan.effects.append(
+            AttemptOver(task.id, run.attempt, server.id, task.spec.type, outcome, took, response, error)
+        )
+        if given_up:
+            self.give_up(run)
+        else:
+            self.free(run)
+        self.touch(task)
+        return task
+
+    def give_up(self, run: Run) -> None:
+        """The backend may still be at it: ask it to stop, and hold the slot for the linger."""
+        memory = self.memory
+        run.linger_until = self.now + memory.limits.linger_ms
+        run.dirty = True
+        memory.run_timers.set(run, run.linger_until)
+        self.touched_runs.add(run)
+        self.plan.effects.append(Abort(run.task_id, run.attempt, run.server.id, run.node, run.server.cancel_url))
+
+    def free(self, run: Run) -> None:
+        """Give a slot back."""
+        self.memory.free(run, self.now)
+        self.touched_runs.add(run)
+
+    # --- servers -----------------------------------------------------------------------------------------------------
+
+    def touch_server(self, server: Server) -> None:
+        """Something about the server changed: its openness, its timers, its row."""
+        self.touched_servers[server.id] = server
+
+    def refresh_servers(self) -> None:
+        """Let the fleet know of every server that the facts touched; before the match."""
+        fleet = self.memory.fleet
+        for server in self.touched_servers.values():
+            if server.id in fleet.servers:
+                fleet.refresh(server, self.now)
+
+    def _finish_server(self, server: Server) -> None:
+        memory = self.memory
+        if server.was_online:
+            self.count(("server", server.id), "online_ms", self.now - server.online_booked_at)
+        server.online_booked_at = self.now
+        server.was_online = server.health.state is State.ONLINE
+        status = server.status
+        if memory.shown_status.get(server.id) != status:
+            memory.shown_status[server.id] = status
+            server.dirty = True
+            self.plan.effects.append(ServerChanged(server.id, status, server.health.last_error))
+        memory.rewake_server(server)
+        if server.dirty:
+            server.dirty = False
+            self.plan.writes.servers.append(server_row(server))
+
+    # --- the end of the turn -----------------------------------------------------------------------------------------
+
+    def finish(self) -> Plan:
+        """Write what was touched, ask for refills, and return the plan."""
+        memory, writes = self.memory, self.plan.writes
+        memory.trim()
+        memory.shrink_wakes()
+        for task in self.touched.values():
+            self._write_task(task)
+        for run in self.touched_runs:
+            if run.over:
+                if run.stored:
+                    writes.stopped.append((run.task_id, run.attempt))
+            elif run.dirty:
+                run.dirty = False
+                run.stored = True
+                writes.runs.append(run_row(run, self.now))
+        for server in self.touched_servers.values():
+            if server.id in memory.fleet.servers:
+                self._finish_server(server)
+        hour = self.now // HOUR_MS
+        for (scope, key), counters in self._stats.items():
+            writes.stats.append(StatRow._make((hour, scope, key, *counters, self.now)))
+        self._ask_for_more()
+        return self.plan
+
+    def _write_task(self, task: Task) -> None:
+        memory, writes = self.memory, self.plan.writes
+        queued = task.status is Status.PENDING
+        if queued:
+            task.row_in_queue = True
+            writes.queued.append(queue_row(task, self.now))
+            memory.forget_unless_covered(task)
+        else:
+            if task.row_in_queue:
+                task.row_in_queue = False
+                writes.unqueued.append((task.id,))
+            if task.status.ended:
+                memory.drop_payload(task)
+                memory.tasks.pop(task.id, None)
+
+    def _ask_for_more(self) -> None:
+        memory, plan = self.memory, self.plan
+        if memory.short_flows:
+            room = max(0, memory.limits.window_entries - memory.in_windows)
+            bite = min(memory.limits.refill_bite, max(memory.limits.window_least, room // len(memory.short_flows)))
+            for flow in sorted(memory.short_flows, key=lambda flow: flow.serial):
+                if flow.window.tail is not None:
+                    plan.refills.append(Refill(flow.lane.id, flow.limit_key, flow.avoid, flow.window.tail, bite))
+            memory.short_flows.clear()
+        if memory.wakes.wants_more():
+            assert memory.wakes.horizon is not None
+            at, task_id = memory.wakes.horizon
+            plan.wakes = WakeRead(at, task_id, memory.limits.wake_entries // 4)
+
+
+def new_task_row(task: Task) -> NewTask:
+    """The facts of a task as a row."""
+    spec = task.spec
+    return NewTask(
+        spec.id,
+        spec.owner,
+        spec.type,
+        spec.priority,
+        task.lane.id,
+        json.dumps(spec.capabilities, ensure_ascii=False) if spec.capabilities else "[]",
+        spec.group,
+        spec.pin,
+        1 if spec.run_async else 0,
+        spec.run_at,
+        spec.timeout_ms,
+        spec.ttl_ms,
+        spec.queue_timeout_ms,
+        spec.heartbeat_timeout_ms,
+        spec.max_retries,
+        spec.backoff_base_ms,
+        spec.backoff_cap_ms,
+        json.dumps(spec.tags, ensure_ascii=False) if spec.tags else None,
+        spec.metadata,
+        spec.resubmit_of,
+        spec.hops,
+        spec.traceparent,
+        spec.created_at,
+    )
