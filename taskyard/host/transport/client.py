@@ -23,7 +23,7 @@ from ipaddress import IPv4Address
 from taskyard.host.transport.address import Address, AddressPolicy
 from taskyard.host.transport.connection import Connection, Stale
 from taskyard.host.transport.pool import Pool
-from taskyard.host.transport.port import AddressDenied, Broken, Headers, Limits, Reply, Unreached
+from taskyard.host.transport.port import Headers, Limits, Reply, Unreached
 from taskyard.host.transport.target import Target, parse
 
 SWEEP_S = 1.0  # between two looks at the deadlines, when none is due earlier
@@ -113,7 +113,7 @@ class Client:
         pool.limit = max_connections
         connection = None if fresh else pool.take(started)
         connect_ms = 0
-        while connection is None or connection.closed:
+        while connection is None or connection.ended:
             connection = await pool.wait(self._loop, total_at)
             if connection is None:
                 connection, connect_ms = await self._open(pool, target, limits, total_at)
@@ -153,6 +153,9 @@ class Client:
             pool.gave_up()
             raise
         pool.joined(connection)
+        if connection.ended:
+            connection.close()
+            raise Unreached(f"{target.place} ended the connection, or spoke on it, before a request was sent")
         return connection, int((self._loop.time() - started) * 1000)
 
     async def _connect(self, pool: Pool, target: Target, deadline: float) -> Connection:

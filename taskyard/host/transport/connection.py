@@ -53,9 +53,10 @@ class Connection(asyncio.Protocol):
     """`exchange` sends a request; the future it returns gets the `Reply` or a `TransportError`."""
 
     __slots__ = (
-        "_body_max", "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_max", "_head_size", "_home", "_keep", "_lines",
-        "_loop", "_loose", "_parser", "_parts", "_sent_at", "_silence", "_size", "_sock", "_speaking", "_status", "_total",
-        "_transport", "_until_end", "_waiter", "closed", "deadline", "gone", "idle_since", "reused",
+        "_body_max", "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_max", "_head_size", "_home",
+        "_keep", "_lines", "_loop", "_loose", "_parser", "_parts", "_sent_at", "_silence", "_size", "_sock",
+        "_speaking", "_status", "_total", "_transport", "_until_end", "_waiter", "closed", "deadline", "gone",
+        "idle_since", "reused",
     )  # fmt: skip
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
@@ -75,7 +76,7 @@ class Connection(asyncio.Protocol):
     def exchange(
         self, request: Sequence[bytes], size: int, limits: Limits, *, total_at: float, connect_ms: int
     ) -> asyncio.Future[Reply]:
-        """Writes the request's parts (`size` bytes in all). `total_at` is the loop time when the whole time has passed."""
+        """Writes the request's parts, `size` bytes in all. `total_at` is the loop time when all time has passed."""
         self._connect_ms = connect_ms
         self._fields: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
@@ -96,6 +97,11 @@ class Connection(asyncio.Protocol):
 
     def waits_for(self, waiter: asyncio.Future[Reply]) -> bool:
         return self._waiter is waiter
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end was seen; asyncio tells of an error one step before `connection_lost`."""
+        return self.closed or self._transport.is_closing()
 
     def still_open(self) -> bool:
         """Asks the operating system whether the server has closed or spoken, in case the loop has yet to notice."""

@@ -37,7 +37,8 @@ class Pool:
         while self._idle:
             connection, _ = self._idle.popitem()
             idle = now - connection.idle_since
-            if now < connection.deadline and (idle < PEEK_AFTER_S or connection.still_open()):
+            due = now >= connection.deadline
+            if not due and not connection.ended and (idle < PEEK_AFTER_S or connection.still_open()):
                 return connection
             connection.close()
         return None
@@ -69,9 +70,12 @@ class Pool:
             raise
 
     def joined(self, connection: Connection) -> None:
-        """The leave was used: `connection` is open and in use."""
+        """The leave was used: `connection` is open and in use, or has already ended."""
         self._opening -= 1
-        self._members.add(connection)
+        if connection.closed:
+            self._serve()
+        else:
+            self._members.add(connection)
 
     def gave_up(self) -> None:
         """The leave was not used."""

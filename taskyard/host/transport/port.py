@@ -55,7 +55,7 @@ class AddressDenied(Unreached):
 
 
 class Unanswered(TransportError):  # noqa: N818
-    """The request went out, wholly or in part, and no whole answer came. `status` is the answer's, once its head came."""
+    """The request went out, wholly or in part, and no whole answer came. `status` is known once a head came."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -107,7 +107,7 @@ class Transport(Protocol):
         """As `post`, without a body. Sent once more when a reused connection turns out to be closed unanswered."""
 
     def forget(self, pool_key: str) -> None:
-        """The server is gone: its idle connections close now, busy ones after their answer; who waits is `Unreached`."""
+        """The server is gone: idle connections close now, busy ones after their answer; who waits is `Unreached`."""
 
     async def close(self) -> None:
         """Ends everything; exchanges under way fail as `Broken`, waiting ones as `Unreached`. May be called again."""

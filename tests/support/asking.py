@@ -1,0 +1,49 @@
+"""What the transport's tests share: a client for the length of a block, and limits short enough to be waited for."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from taskyard.host.transport.address import AddressPolicy
+from taskyard.host.transport.client import Client
+from taskyard.host.transport.port import Limits, Reply
+from tests.support.aio import run
+
+LIMITS = Limits(total_ms=5_000, body_max=150_000, silence_ms=150, connect_ms=1_000)
+
+
+class Asker:
+    """A client with one server in mind."""
+
+    def __init__(self, client: Client, base: str) -> None:
+        self.client = client
+        self.base = base
+
+    async def post(
+        self, path: str, body: bytes | Sequence[bytes] = b"{}", limits: Limits = LIMITS, connections: int = 4
+    ) -> Reply:
+        headers = ((b"Idempotency-Key", b"task_1"),)
+        return await self.client.post(
+            self.base + path, headers, body, limits, pool_key="server", max_connections=connections
+        )
+
+    async def get(self, path: str, limits: Limits = LIMITS) -> Reply:
+        return await self.client.get(self.base + path, (), limits, pool_key="server", max_connections=4)
+
+
+@asynccontextmanager
+async def asking(base: str, policy: AddressPolicy | None = None) -> AsyncIterator[Asker]:
+    client = Client(policy or AddressPolicy())
+    try:
+        yield Asker(client, base)
+    finally:
+        await client.close()
+
+
+def post_once(loop: str, base: str, path: str, body: bytes = b"{}", limits: Limits = LIMITS) -> Reply:
+    """One POST with a client of its own. Raises what the exchange raises."""
+
+    async def main() -> Reply:
+        async with asking(base) as ask:
+            return await ask.post(path, body, limits)
+
+    return run(main(), loop)
