@@ -105,6 +105,9 @@ class NodePort(Protocol):
     async def wait_changed(self, task_id: str, timeout_ms: int) -> bool:
         """Wait until the task's status changes; false after `timeout_ms` or when the node drains."""
 
+    async def wait_checked(self, server_id: str, timeout_ms: int) -> bool:
+        """Wait until the server's first health check has ended; false after `timeout_ms`. At once when it had one."""
+
     async def callback_server(self, task_id: str, attempt: int) -> str | None:
         """The server of an attempt, from memory or the store; `None` when there is none."""
 
@@ -144,3 +147,6 @@ class NodePort(Protocol):
 
     def release(self, size: int) -> None:
         """Give bytes back."""
+
+    def metrics(self) -> bytes:
+        """All metrics in Prometheus' text format."""

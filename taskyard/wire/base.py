@@ -1,0 +1,77 @@
+"""What the structs have in common: names in camelCase, the scalar types, and the two base classes.
+
+Patterns end in `(?!\\n)$` since Python's `$` also matches before a last line end.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+# Year 9999: a time plus any allowed duration stays far below 2**53.
+LATEST_MS = 253_402_300_799_999
+# Ten years, as in the settings.
+LONGEST_MS = 315_360_000_000
+METADATA_BYTES = 16_384
+
+_NO_NUL = r"^[^\u0000]*(?!\n)$"
+SERVER_ID = r"^[A-Za-z0-9._:-]{1,128}(?!\n)$"
+_OBJECT = {"type": "object"}
+
+Text = Annotated[str, Meta(max_length=4096, pattern=_NO_NUL)]
+TaskType = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_NUL, description="1-128 characters, no NUL.")]
+Label = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_NUL, description="1-128 characters, no NUL.")]
+Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_NUL, description="1-64 characters, no NUL.")]
+ServerId = Annotated[str, Meta(pattern=SERVER_ID, description="1-128 characters out of A-Z a-z 0-9 . _ : -")]
+TaskId = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_NUL, description="An id as the node gave it.")]
+Time = Annotated[int, Meta(ge=0, le=LATEST_MS, description="Milliseconds since the epoch.")]
+Duration = Annotated[int, Meta(ge=1, le=LONGEST_MS, description="Milliseconds, at least 1.")]
+Pause = Annotated[int, Meta(ge=0, le=LONGEST_MS, description="Milliseconds, 0 or more.")]
+Priority = Annotated[int, Meta(ge=0, le=10, description="An integer 0-10.")]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+Json = Annotated[Raw, Meta(description="Any JSON value.")]
+JsonObject = Annotated[Raw, Meta(description="A JSON object.", extra_json_schema=_OBJECT)]
+
+
+class Body(Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    """A request's body. `null` means absent. The reader, not the struct, decides what becomes of unknown members."""
+
+
+class Query(Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    """A request's query parameters."""
+
+
+class Answer(Struct, rename="camel", kw_only=True):
+    """An answer's body. `warnings` stands in it only when there are some."""
+
+    warnings: Annotated[
+        list[str] | UnsetType, Meta(description="What was ignored in the request, and what is likely to go wrong.")
+    ] = UNSET
+
+
+class Refused(Struct, rename="camel", kw_only=True):
+    """Any answer but 2xx."""
+
+    error: Annotated[str, Meta(description="The kind of error, short.")]
+    details: Annotated[str | UnsetType, Meta(description="What is wrong, where, and the mend.")] = UNSET
+    status: Annotated[str | UnsetType, Meta(description="With 409: the state that forbids the call.")] = UNSET
+    request_id: Annotated[str, Meta(description="The value of X-Request-ID, to find the request in the logs.")]
+
+
+def present(value: Raw | UnsetType) -> bytes | None:
+    """A JSON member's bytes, or `None` when it is absent or null."""
+    if value is UNSET:
+        return None
+    data = bytes(value)
+    return None if data == b"null" else data
+
+
+def word_pattern(*words: str) -> str:
+    """A pattern that matches these words whatever their case, in the syntax that JSON Schema knows."""
+    return (
+        "^("
+        + "|".join("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word) for word in words)
+        + r")(?!\n)$"
+    )

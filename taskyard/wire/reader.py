@@ -1,0 +1,240 @@
+"""Reads a request's JSON by a struct, with the rules that no struct can express, and says in words what is wrong.
+
+- A member that the struct does not know is left out and named in a warning, with the nearest name that it knows.
+- `1.0` is an integer; `null` is absent; of two members with the same name the last one counts.
+- Every complaint names the member and says what is expected there.
+
+The happy path is one call of a prebuilt decoder; the rules cost only when that call fails.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]*)`")
+_WRONG = re.compile(r"^Expected `(?P<want>[^`]*)`, got `(?P<got>[^`]*)`")
+_RANGE = re.compile(r"^Expected `(?P<type>\w+)` (?P<rule>of length )?(?P<sign>[<>]=?) (?P<limit>\S+)")
+_NAMES = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "a string",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "an array",
+    "null": "null",
+}
+_SIGNS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
+
+
+class Invalid(Exception):  # noqa: N818
+    """A body or query that cannot be taken; the text names the member, what is wrong with it, and the mend."""
+
+
+class _Shape:
+    """What a struct's members are: for the slow path and for messages."""
+
+    __slots__ = ("docs", "integers", "lists", "names", "structs")
+
+    def __init__(self, model: type[msgspec.Struct]) -> None:
+        self.names: list[str] = []
+        self.docs: dict[str, str] = {}
+        self.structs: dict[str, _Shape] = {}
+        self.lists: set[str] = set()
+        self.integers: set[str] = set()
+        info = inspect.type_info(model)
+        assert isinstance(info, inspect.StructType)
+        for member in info.fields:
+            name = member.encode_name
+            self.names.append(name)
+            docs: list[str] = []
+            self._note(name, member.type, docs)
+            self.docs[name] = " ".join(dict.fromkeys(docs))
+
+    def _note(self, name: str, kind: inspect.Type, docs: list[str]) -> None:
+        if isinstance(kind, inspect.Metadata):
+            doc = (kind.extra_json_schema or {}).get("description")
+            if doc:
+                docs.append(str(doc))
+            self._note(name, kind.type, docs)
+        elif isinstance(kind, inspect.UnionType):
+            for part in kind.types:
+                self._note(name, part, docs)
+        elif isinstance(kind, inspect.IntType):
+            self.integers.add(name)
+        elif isinstance(kind, inspect.ListType):
+            self.lists.add(name)
+        elif isinstance(kind, inspect.StructType):
+            self.structs[name] = _Shape(kind.cls)
+
+    def doc(self, path: list[str]) -> str:
+        """The description of a member by its path."""
+        shape = self
+        for name in path[:-1]:
+            if name not in shape.structs:
+                return shape.docs.get(name, "")
+            shape = shape.structs[name]
+        return shape.docs.get(path[-1], "") if path else ""
+
+    def mend(self, raw: bytes, path: str, warnings: list[str]) -> bytes:
+        """An object without its unknown members, and with whole numbers where integers are expected."""
+        members = _members(raw)
+        if members is None:
+            return raw
+        known: dict[str, msgspec.Raw] = {}
+        for name, value in members.items():
+            if name not in self.names:
+                warnings.append(unknown("member", path + name, name, self.names, path))
+                continue
+            data = bytes(value)
+            if name in self.integers:
+                data = _whole(data)
+            if name in self.structs:
+                data = self.structs[name].mend(data, f"{path}{name}.", warnings)
+            known[name] = msgspec.Raw(data)
+        return msgspec.json.encode(known)
+
+
+_objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _members(raw: bytes) -> dict[str, msgspec.Raw] | None:
+    try:
+        return _objects.decode(raw)
+    except msgspec.ValidationError:
+        return None
+
+
+def _whole(data: bytes) -> bytes:
+    try:
+        value = float(data) if data[:1] in b"-0123456789" else None
+    except ValueError:
+        return data
+    return str(int(value)).encode() if value is not None and value.is_integer() and abs(value) < 2**63 else data
+
+
+def unknown(kind: str, shown: str, name: str, names: list[str], prefix: str = "") -> str:
+    """A warning about an unknown name, with the nearest known one."""
+    shown = shown if len(shown) <= 100 else shown[:100] + "…"
+    lowered = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6) if len(name) <= 100 else []
+    text = f"unknown {kind} {shown}"
+    return f"{text}, did you mean {prefix}{lowered[near[0]]}?" if near else text
+
+
+class Reader(Generic[T]):
+    """Reads bodies, or query parameters, of one kind."""
+
+    def __init__(self, model: type[T]) -> None:
+        self.model = model
+        self._decode = msgspec.json.Decoder(model).decode
+        self._shape = _Shape(model)
+
+    def read(self, body: bytes, warnings: list[str], *, strict: bool = False) -> T:
+        """The body as a struct; what was ignored is added to `warnings`.
+
+        Raises `Invalid`, in strict mode also for what would be a warning.
+        """
+        try:
+            return self._decode(body)
+        except msgspec.ValidationError as error:
+            first = error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid(_broken(body, error)) from None
+        found: list[str] = []
+        try:
+            mended = self._shape.mend(body, "", found)
+            if found and strict:
+                raise Invalid("; ".join(found) + " (the request asked for handling=strict)")
+            warnings += found
+            return self._decode(mended)
+        except msgspec.ValidationError as error:
+            first = error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid(_broken(body, error)) from None
+        raise Invalid(self._words(str(first)))
+
+    def query(self, given: Mapping[str, str], warnings: list[str], *, strict: bool = False) -> T:
+        """Query parameters as a struct; lists are separated by commas. Raises `Invalid`."""
+        values: dict[str, Any] = {}
+        found: list[str] = []
+        for name, text in given.items():
+            if name not in self._shape.names:
+                found.append(unknown("parameter", name, name, self._shape.names))
+            elif name in self._shape.lists:
+                values[name] = [part.strip() for part in text.split(",")]
+            elif name in self._shape.integers:
+                values[name] = _integer(name, text)
+            else:
+                values[name] = text
+        if found and strict:
+            raise Invalid("; ".join(found) + " (the request asked for handling=strict)")
+        warnings += found
+        try:
+            return msgspec.convert(values, self.model)
+        except msgspec.ValidationError as error:
+            raise Invalid(self._words(str(error))) from None
+
+    def _words(self, message: str) -> str:
+        at = _AT.match(message)
+        assert at is not None
+        what, path = at["what"], (at["path"] or "$").removeprefix("$").removeprefix(".")
+        names = [re.sub(r"\[.*", "", part) for part in path.split(".")] if path else []
+        missing = _MISSING.match(what)
+        wrong = _WRONG.match(what)
+        reach = _RANGE.match(what)
+        if missing:
+            path = f"{path}.{missing['name']}" if path else missing["name"]
+            names.append(missing["name"])
+            text = "is missing"
+        elif wrong and wrong["got"] == "null":
+            text = "is missing (null means absent)"
+        elif wrong:
+            wanted = [word for word in wrong["want"].split(" | ") if word != "null"]
+            got = _NAMES.get(wrong["got"], wrong["got"])
+            text = f"must be {' or '.join(_NAMES.get(word, word) for word in wanted)}, not {got}"
+        elif reach and reach["rule"]:
+            unit = "entries" if reach["type"] == "array" else "characters"
+            text = f"must have {_SIGNS[reach['sign']]} {reach['limit']} {unit}"
+        elif reach:
+            text = f"must be {_SIGNS[reach['sign']]} {reach['limit']}"
+        elif "matching regex" in what:
+            text = "has a form that is not allowed"
+        else:
+            text = what[:1].lower() + what[1:]
+        doc = self._shape.doc(names)
+        return f"{path or 'the body'} {text}" + (f": {doc}" if doc else "")
+
+
+def _integer(name: str, text: str) -> int | str:
+    if re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII):
+        return int(text)
+    whole = _whole(text.encode()) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", text, re.ASCII) else b""
+    return int(whole) if re.fullmatch(rb"-?[0-9]{1,19}", whole) else text
+
+
+def _broken(body: bytes, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "the body is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "the body is not valid UTF-8"
+    if not body.strip():
+        return "the body is empty, a JSON object is expected"
+    try:
+        body.decode()
+    except UnicodeDecodeError as wrong:
+        return f"the body is not valid UTF-8 (byte {wrong.start})"
+    text = str(error).removeprefix("JSON is malformed: ")
+    if "surrogate" in text or "hex escape" in text:
+        return f"the body is not valid JSON: half of a surrogate pair, or a damaged escape in a string ({text})"
+    if "truncated" in text:
+        return "the body is not valid JSON: it ends too early"
+    return f"the body is not valid JSON: {text}"
