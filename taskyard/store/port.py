@@ -62,7 +62,7 @@ class Purged(Exception):
 
 
 class Store(Protocol):
-    """A durable store with one writer. Every read of tasks takes the owner who may see them, `None` only for an admin."""
+    """A durable store with one writer. Reads of tasks take the owner who may see them, `None` only for an admin."""
 
     # --- the turn: called by one thread, never at once with itself --------------------------------------------------
 
@@ -75,13 +75,13 @@ class Store(Protocol):
         Raises `BadData` (nothing stored) or `OutcomeUnknown`.
         """
 
-    def recover(self, wakes: int, runs: int | None = None) -> Snapshot:
+    def recover(self, wakes: int) -> Snapshot:
         """All that a start needs; at most `wakes` queued tasks by wake time."""
 
     def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
         """Remove at most `most` tasks that ended before a time, and expired keys. Returns how many tasks went."""
 
-    # --- reads for the API: any thread ---------------------------------------------------------------------------------
+    # --- reads for the API: any thread -----------------------------------------------------------------------------
 
     def task(self, task_id: str, owner: str | None) -> Record | None:
         """A task with its live state."""

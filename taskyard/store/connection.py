@@ -1,0 +1,174 @@
+"""The port to SQLite: the only place that knows PRAGMA, BEGIN and sqlite3's errors. Knows nothing of tasks.
+
+Another way in (the conformance suite has one that refuses what other databases could not do) is a subclass.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from taskyard.store.port import BadData, OutcomeUnknown, StoreError, Unusable
+
+Value = int | str | None
+
+# A checkpoint costs two fsyncs and each page once, however often it changed: seldom is cheaper, and a start reads the
+# WAL. 32 MiB; a WAL that long reads have let grow past the second figure is cut by waiting for the readers.
+WAL_PAGES: Final = 8_000
+WAL_MOST_BYTES: Final = 128 << 20
+_WRITER_CACHE_KIB: Final = 65_536
+_READER_CACHE_KIB: Final = 4_096
+_BUSY_S: Final = 5.0
+
+_DATA_ERRORS: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeEncodeError,
+)
+_DAMAGED: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    name: str = getattr(error, "sqlite_errorname", "")
+    return any(name.startswith(damage) for damage in _DAMAGED)
+
+
+def read_failure(error: sqlite3.Error) -> StoreError:
+    """What a failed read means."""
+    if _is_damage(error):
+        return Unusable("the database is damaged (" + str(error) + "): restore it from a backup")
+    return StoreError("the database cannot be read (" + str(error) + ")")
+
+
+class Connection:
+    """One connection. `writer` may change the database; without it, every change is refused by SQLite.
+
+    `read_only` opens the file so that not even a checkpoint can touch it.
+    """
+
+    def __init__(self, path: Path, *, writer: bool = False, read_only: bool = False) -> None:
+        self.path = path
+        self._db = sqlite3.connect(
+            path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw"),
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        if writer:
+            # Before the first table: a file's form is settled then.
+            self._pragma("PRAGMA auto_vacuum = INCREMENTAL")
+            self._pragma("PRAGMA journal_mode = WAL")
+            self._pragma("PRAGMA synchronous = FULL")
+            self._pragma("PRAGMA foreign_keys = OFF")
+            self._pragma("PRAGMA secure_delete = FAST")
+            self._pragma("PRAGMA wal_autocheckpoint = " + str(WAL_PAGES))
+            self._pragma("PRAGMA journal_size_limit = " + str(WAL_MOST_BYTES))
+        else:
+            self._pragma("PRAGMA query_only = ON")
+        self._pragma("PRAGMA cache_size = -" + str(_WRITER_CACHE_KIB if writer else _READER_CACHE_KIB))
+
+    def _pragma(self, statement: str) -> Any:
+        row = self._db.execute(statement).fetchall()
+        return row[0][0] if row else None
+
+    # --- statements --------------------------------------------------------------------------------------------------
+
+    def rows(self, statement: str, values: Sequence[Value] = ()) -> list[Any]:
+        """All rows of a query, as tuples."""
+        return self._db.execute(statement, values).fetchall()
+
+    def row(self, statement: str, values: Sequence[Value] = ()) -> Any:
+        """The first row of a query, or `None`."""
+        found = self.rows(statement, values)
+        return found[0] if found else None
+
+    def change(self, statement: str, values: Sequence[Value] = ()) -> int:
+        """Carry out one change; returns how many rows it changed."""
+        return self._db.execute(statement, values).rowcount
+
+    def change_each(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
+        """Carry out a change once for each row of values."""
+        self._db.executemany(statement, rows)
+
+    # --- transactions ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A durable transaction. Raises `BadData` (a value was refused) or `OutcomeUnknown` (the database failed)."""
+        try:
+            if self._db.in_transaction:  # what a failure left behind
+                self._db.execute("ROLLBACK")
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except _DATA_ERRORS as error:
+            self._rollback()
+            raise BadData("the store refuses a value (" + str(error) + ")") from error
+        except sqlite3.Error as error:
+            self._rollback()
+            raise OutcomeUnknown("the database cannot be written (" + str(error) + ")") from error
+        except BaseException:
+            self._rollback()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """One state of the database for several reads. Raises `StoreError`, or `BadData` for a value that is no text."""
+        try:
+            self._db.execute("BEGIN")
+            yield
+        except _DATA_ERRORS as error:
+            raise BadData("the store refuses a value (" + str(error) + ")") from error
+        except sqlite3.Error as error:
+            raise read_failure(error) from error
+        finally:
+            self._rollback()
+
+    def _rollback(self) -> None:
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass  # the first error says more; `writing` tries again
+
+    # --- the file ----------------------------------------------------------------------------------------------------
+
+    def identity(self) -> tuple[int, int, int]:
+        """The application's number, the schema's number, and how many tables and indexes there are."""
+        (entries,) = self.row("SELECT count(*) FROM sqlite_schema")
+        return self._pragma("PRAGMA application_id"), self._pragma("PRAGMA user_version"), entries
+
+    def check_structure(self) -> None:
+        """Check the structure of the whole file, about a second per GiB. Raises `sqlite3.DatabaseError`."""
+        verdict = self._pragma("PRAGMA quick_check(1)")
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+
+    def migrate(self, application: int, number: int, statements: Iterable[str]) -> None:
+        """Carry out one step of the schema and note its number, all or nothing."""
+        with self.writing():
+            for statement in statements:
+                self._db.execute(statement)
+            self._pragma("PRAGMA application_id = " + str(application))
+            self._pragma("PRAGMA user_version = " + str(number))
+
+    def trim_wal(self) -> None:
+        """Cut the WAL, waiting a while for the readers that hold it."""
+        self._pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def release(self, pages: int) -> None:
+        """Give at most so many free pages back to the file system, when more than a quarter of the file is free."""
+        if self._pragma("PRAGMA freelist_count") * 4 > self._pragma("PRAGMA page_count"):
+            self._pragma("PRAGMA incremental_vacuum(" + str(pages) + ")")
+
+    def close(self) -> None:
+        """Close; a transaction that is open is rolled back."""
+        self._db.close()

@@ -1,0 +1,240 @@
+"""The store on one SQLite file: one writer, short reads beside it, the data directory locked for life.
+
+The port to SQLite is an argument, so that the conformance suite can put a stricter one in its place.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
+from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
+from taskyard.store import start, turns
+from taskyard.store.connection import WAL_MOST_BYTES, Connection
+from taskyard.store.directory import DataDirectory
+from taskyard.store.listing import list_tasks
+from taskyard.store.port import OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable
+from taskyard.store.queries import QUERIES
+from taskyard.store.records import records
+from taskyard.store.schema import check_file, migrate
+
+# Below this much room a full disk is near: not ready, so that somebody looks before results cannot be written.
+_FREE_LEAST_BYTES: Final = 64 << 20
+_READERS_KEPT: Final = 8
+# How often the WAL's size is looked at, in commits; and how many free pages a sweep gives back.
+_WAL_LOOK: Final = 64
+_RELEASE_PAGES: Final = 256
+
+
+class SqliteStore:
+    """A `Store` in a data directory.
+
+    `path` is the directory; with `create` what is missing in it is made, otherwise it must be there. Raises `Unusable`.
+    """
+
+    def __init__(
+        self, path: Path | str, *, create: bool = True, connect: Callable[..., Connection] = Connection
+    ) -> None:
+        self._connect = connect
+        self._directory = DataDirectory(Path(path), create=create)
+        try:
+            check_file(self._directory.database, self._directory.beside("-wal"))
+            self._writer = self._open_writer()
+        except BaseException:
+            self._directory.release()
+            raise
+        self._idle: list[Connection] = []
+        self._idle_guard = threading.Lock()
+        self._closed = False
+        self._failure: str | None = None
+        self._commits = 0
+
+    def _open_writer(self) -> Connection:
+        path = self._directory.database
+        try:
+            writer = self._connect(path, writer=True)
+            try:
+                migrate(writer)
+            except BaseException:
+                writer.close()
+                raise
+        except (sqlite3.Error, StoreError) as error:
+            raise Unusable(str(path) + ": it cannot be opened (" + str(error) + ")") from error
+        return writer
+
+    # --- the turn ----------------------------------------------------------------------------------------------------
+
+    def lookup(self, ask: Lookup) -> Found:
+        """The tasks and idempotency keys of one turn. Raises `StoreError`."""
+        self._check_open()
+        with self._writer.reading():
+            return turns.look_up(self._writer, ask)
+
+    def commit(self, plan: Plan) -> Receipt:
+        """Store a plan and read what it asks for, in one durable transaction. Raises `BadData`, `OutcomeUnknown`."""
+        self._check_open()
+        if not plan.writes:
+            with self._writer.reading():
+                return turns.read(self._writer, plan)
+        with self._changing():
+            turns.write(self._writer, plan.writes)
+            return turns.read(self._writer, plan)
+
+    def recover(self, wakes: int) -> Snapshot:
+        """All that a start needs; at most `wakes` queued tasks by wake time. Raises `StoreError`."""
+        self._check_open()
+        with self._writer.reading():
+            snapshot = start.read_snapshot(self._writer, wakes)
+        self._failure = None
+        return snapshot
+
+    def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
+        """Remove at most `most` tasks that ended before a time, and expired keys. Raises `OutcomeUnknown`."""
+        self._check_open()
+        with self._changing():
+            removed = start.sweep(self._writer, ended_before, keys_before, most)
+        self._writer.release(_RELEASE_PAGES)
+        return removed
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            with self._writer.writing():
+                yield
+        except OutcomeUnknown as error:
+            self._failure = str(error)
+            raise
+        self._failure = None
+        self._commits += 1
+        if self._commits % _WAL_LOOK == 0 and self.sizes()["wal"] > WAL_MOST_BYTES:
+            self._writer.trim_wal()
+
+    # --- reads for the API -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection of this call's own, at one state of the database."""
+        self._check_open()
+        with self._idle_guard:
+            reader = self._idle.pop() if self._idle else None
+        if reader is None:
+            reader = self._connect(self._directory.database)
+        try:
+            with reader.reading():
+                yield reader
+        finally:
+            with self._idle_guard:
+                keep = not self._closed and len(self._idle) < _READERS_KEPT
+                if keep:
+                    self._idle.append(reader)
+            if not keep:
+                reader.close()
+
+    def task(self, task_id: str, owner: str | None) -> Record | None:
+        """A task with its live state."""
+        with self._reading() as reader:
+            found = records(reader.rows(QUERIES["record"], (task_id,)))
+        return found[0] if found and _may_see(owner, found[0].task.owner) else None
+
+    def tasks(self, query: TaskQuery) -> Page:
+        """A page of tasks."""
+        with self._reading() as reader:
+            return list_tasks(reader, query)
+
+    def history(self, task_id: str) -> list[AttemptRow]:
+        """The history entries of a task, oldest first."""
+        with self._reading() as reader:
+            return [AttemptRow._make(row) for row in reader.rows(QUERIES["history"], (task_id,))]
+
+    def attempt_server(self, task_id: str, attempt: int) -> str | None:
+        """The server of an attempt, wherever it is recorded."""
+        one = (task_id, attempt)
+        with self._reading() as reader:
+            (server,) = reader.row(QUERIES["attempt_server"], (*one, *one, *one, attempt, *one))
+        return None if server is None else str(server)
+
+    def payload(self, task_id: str, owner: str | None) -> str | None:
+        """A task's payload as JSON text. Raises `Purged`."""
+        return self._body("payload", task_id, owner)
+
+    def result(self, task_id: str, owner: str | None) -> str | None:
+        """A task's result as JSON text. Raises `Purged`."""
+        return self._body("result", task_id, owner)
+
+    def _body(self, name: str, task_id: str, owner: str | None) -> str | None:
+        with self._reading() as reader:
+            row = reader.row(QUERIES[name], (task_id,))
+        if row is None or not _may_see(owner, row[0]):
+            return None
+        _, purged, body = row
+        if purged:
+            raise Purged
+        return None if body is None else str(body)
+
+    def resubmitted_as(self, task_id: str, owner: str | None) -> str | None:
+        """The newest task that was submitted as a repetition of this one."""
+        with self._reading() as reader:
+            if owner is None:
+                row = reader.row(QUERIES["resubmitted_as"], (task_id,))
+            else:
+                row = reader.row(QUERIES["resubmitted_by"], (task_id, owner))
+        return None if row is None else str(row[0])
+
+    def stats(self, from_hour: int, to_hour: int, scope: str, key: str | None = None) -> list[StatRow]:
+        """Counters by hour and key, in order of hour."""
+        with self._reading() as reader:
+            if key is None:
+                rows = reader.rows(QUERIES["stats_of_scope"], (scope, from_hour, to_hour))
+            else:
+                rows = reader.rows(QUERIES["stats_of_key"], (scope, key, from_hour, to_hour))
+        return [StatRow._make(row) for row in rows]
+
+    def stats_total(self, scope: str, key: str) -> StatRow:
+        """The sums over all hours for one key."""
+        with self._reading() as reader:
+            return StatRow(0, scope, key, *reader.row(QUERIES["stats_total"], (scope, key)))
+
+    def audit(self, limit: int) -> list[AuditRow]:
+        """The newest audit rows."""
+        with self._reading() as reader:
+            return [AuditRow._make(row) for row in reader.rows(QUERIES["audit"], (limit,))]
+
+    # --- the store itself --------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raises `StoreError` when the last write failed, the disk is nearly full or the database cannot be read."""
+        with self._reading() as reader:
+            reader.row(QUERIES["alive"])
+        if self._failure is not None:
+            raise StoreError(self._failure)
+        if self._directory.free_bytes() < _FREE_LEAST_BYTES:
+            raise StoreError("the disk with the data directory is full: make room")
+
+    def sizes(self) -> dict[str, int]:
+        """Sizes in bytes: "database", "wal"."""
+        return {"database": self._directory.size(""), "wal": self._directory.size("-wal")}
+
+    def close(self) -> None:
+        """Release everything; calls after it are errors."""
+        with self._idle_guard:
+            if self._closed:
+                return
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for reader in idle:
+            reader.close()
+        self._writer.close()
+        self._directory.release()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
+
+
+def _may_see(owner: str | None, owner_of_task: str) -> bool:
+    return owner is None or owner == owner_of_task

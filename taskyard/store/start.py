@@ -1,0 +1,70 @@
+"""What a start reads, and the sweep of what is kept no longer. Opens and ends no transaction."""
+
+from __future__ import annotations
+
+import json
+
+from taskyard.engine.plan import FlowCount, Snapshot
+from taskyard.engine.rows import LaneRow, Record, RunRow, ServerRow, TaskRow
+from taskyard.store.connection import Connection
+from taskyard.store.queries import QUERIES
+from taskyard.store.records import queued_records
+
+_RUN = len(RunRow._fields)
+
+
+def read_snapshot(connection: Connection, wakes: int) -> Snapshot:
+    """All that a start needs; at most `wakes` queued tasks by wake time."""
+    snapshot = Snapshot()
+    snapshot.servers = [ServerRow._make(row) for row in connection.rows(QUERIES["servers"])]
+    snapshot.settings = dict(connection.rows(QUERIES["settings"]))
+    _read_queue(connection, snapshot, wakes)
+    _read_runs(connection, snapshot)
+    _read_time(connection, snapshot)
+    return snapshot
+
+
+def _read_queue(connection: Connection, snapshot: Snapshot, wakes: int) -> None:
+    for lane, limit_key, avoid, queued, ready, place in connection.rows(QUERIES["flows"]):
+        snapshot.lane_queued[lane] = snapshot.lane_queued.get(lane, 0) + queued
+        snapshot.last_place = max(snapshot.last_place, place)
+        if ready:
+            snapshot.flows.append(FlowCount(lane, limit_key, avoid, ready))
+    lanes = json.dumps(list(snapshot.lane_queued))
+    snapshot.lanes = [LaneRow._make(row) for row in connection.rows(QUERIES["lanes"], (lanes,))]
+    snapshot.owner_queued = dict(connection.rows(QUERIES["owners"]))
+    # One more than asked for tells whether there are more.
+    first = queued_records(connection.rows(QUERIES["wakes"], (-1, "", wakes + 1)))
+    snapshot.wakes = first[:wakes]
+    snapshot.wakes_complete = len(first) <= wakes
+
+
+def _read_runs(connection: Connection, snapshot: Snapshot) -> None:
+    for row in connection.rows(QUERIES["runs"]):
+        run = RunRow._make(row[:_RUN])
+        snapshot.last_place = max(snapshot.last_place, run.rank & (1 << 48) - 1)
+        snapshot.last_time = max(snapshot.last_time, run.started_at, run.beat_at, run.updated_at)
+        if run.linger_until is not None:
+            snapshot.lingering.append(run)
+        elif row[_RUN] is not None:
+            snapshot.runs.append(Record(TaskRow._make(row[_RUN:]), None, run))
+
+
+def _read_time(connection: Connection, snapshot: Snapshot) -> None:
+    newest = (connection.row(QUERIES[name]) for name in ("last_created", "last_ended", "last_audited"))
+    times = [row[0] for row in newest if row is not None and row[0] is not None]
+    times += [max(server.registered_at, server.last_heartbeat) for server in snapshot.servers]
+    snapshot.last_time = max(snapshot.last_time, *times, 0)
+
+
+def sweep(connection: Connection, ended_before: int, keys_before: int, most: int) -> int:
+    """Remove at most `most` tasks that ended before a time with all that is theirs, and as many expired keys."""
+    tasks = connection.rows(QUERIES["ended_before"], (ended_before, most))
+    ids = [(task_id,) for task_id, _ in tasks]
+    tags = [(tag, task_id) for task_id, text in tasks if text is not None for tag in json.loads(text)]
+    connection.change_each(QUERIES["tag_delete"], tags)
+    for name in ("payload_delete", "result_delete", "attempts_delete", "task_delete"):
+        connection.change_each(QUERIES[name], ids)
+    keys = connection.rows(QUERIES["keys_before"], (keys_before, most))
+    connection.change_each(QUERIES["key_delete"], keys)
+    return len(ids)
