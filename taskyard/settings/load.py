@@ -160,10 +160,10 @@ def _read(field: Field, raw: object, source: Source) -> Any:
     try:
         return field.read(raw)
     except ValueError as error:
-        written = "" if field.kind in ("secrets", "database") else f" {_one_line(repr(raw))}"
+        written = "" if field.kind in ("secrets", "database") else f": {_one_line(repr(raw))}"
         example = f", e.g. {field.show(field.default)}" if field.show(field.default) else ""
         raise SettingsError(
-            f"{field.name} (from {source}):{written} {error}; allowed: {field.allowed}{example}"
+            f"{field.name} (from {source}){written} {error}; allowed: {field.allowed}{example}"
         ) from None
 
 

@@ -1,0 +1,112 @@
+"""What came over the network must not steer a terminal, and scripts must get it whole."""
+
+import json
+import time
+
+import pytest
+
+from taskyard.cli import show, tasks, watch
+
+HOSTILE = "a\x1b[31mb\x00\x07\x9b2J\u202ec\nd\te\x7f\ud800[bold]:smile:"
+
+
+def test_clean_strips_what_steers() -> None:
+    assert show.clean(HOSTILE) == "a[31mb2Jc d e[bold]:smile:"
+    assert show.clean(None) == ""
+    assert show.clean(0) == "0"
+    assert show.clean("简体 中文 é") == "简体 中文 é"
+
+
+def harmless(text: str) -> bool:
+    return all(character == "\n" or character.isprintable() for character in text)
+
+
+def test_tables_facts_and_lines_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    show.console.cache_clear()
+    show.table(("id", "message"), [(HOSTILE, "online")], title=HOSTILE)
+    show.facts({"message": HOSTILE, "absent": None})
+    show.line(HOSTILE)
+    show.note(HOSTILE)
+    told = capsys.readouterr()
+    assert harmless(told.out)
+    assert harmless(told.err)
+    assert told.out.count("a[31mb2Jc d e[bold]:smile:") == 4
+    assert "absent" not in told.out
+
+
+def test_a_whole_task_is_printed_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    show.console.cache_clear()
+    attempt = {
+        "attempt": 1,
+        "serverId": HOSTILE,
+        "outcome": "failed",
+        "startedAt": 1,
+        "endedAt": 2001,
+        "error": HOSTILE,
+    }
+    names = ("id", "type", "message", "error", "errorDetails", "result", "serverId")
+    task = dict.fromkeys(names, HOSTILE) | {"tags": [HOSTILE], "history": [attempt], "createdAt": 1_700_000_000_123}
+    tasks._print(task)
+    told = capsys.readouterr().out
+    assert harmless(told)
+    assert "2023-11-14 22:13:20.123 UTC" in told
+    assert "2s" in told
+    assert harmless(watch.state(task))
+
+
+def test_json_is_escaped_and_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    show.json_line({"中": HOSTILE})
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1
+    assert harmless(told)
+    assert "中" in told
+    assert json.loads(told) == {"中": HOSTILE}
+
+
+@pytest.mark.parametrize(
+    ("ms", "told"),
+    [
+        (0, "0s"),
+        (-5, "0s"),
+        (12, "0.012s"),
+        (1500, "1.5s"),
+        (59_999, "59s"),
+        (61_000, "1m 1s"),
+        (7_440_000, "2h 4m"),
+        (435_600_000, "5d 1h"),
+        (None, ""),
+        ("x", ""),
+        (True, ""),
+    ],
+)
+def test_span(ms: object, told: str) -> None:
+    assert show.span(ms) == told
+
+
+def test_times_that_are_none() -> None:
+    assert show.moment(None) == show.ago(None) == ""
+    assert show.moment(10**30) == str(10**30)
+    assert show.ago(time.time() * 1000 - 3_600_000) == "1h 0m"
+
+
+def test_percent_and_words() -> None:
+    assert (show.percent(0.25), show.percent(None)) == ("25%", "")
+    assert (show.words(["a", "b\x1b"]), show.words("ab")) == ("a, b", "")
+
+
+def test_failures_are_shown_of_those_allowed() -> None:
+    assert watch.failures({"failures": 1, "maxRetries": 3}) == "1/4"
+    assert watch.failures({}) == ""
+
+
+def test_watching_without_a_terminal_tells_each_change_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with watch._watching() as look:
+        for progress in (None, None, 40, 40, 80):
+            look(
+                {"id": "task_1", "status": "PROCESSING", "progress": progress, "serverId": "s", "message": "at\x1b it"}
+            )
+    assert capsys.readouterr().err.splitlines() == [
+        "task_1  PROCESSING  on s  at it",
+        "task_1  PROCESSING  40%  on s  at it",
+        "task_1  PROCESSING  80%  on s  at it",
+    ]
