@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from taskyard.wire.base import Answer, Body, Json, Label, Priority, Query, ServerId, Share, Text, Time, word_pattern
+from taskyard.wire.base import Answer, Body, Label, Priority, Query, ServerId, Share, Text, Time, word_pattern
 
 Url = Annotated[
     str,
@@ -222,4 +222,3 @@ class ServerMetrics(Figures):
     metrics: Figures
     status: ServerStatus
     healthy: bool
-    reported: Annotated[Json | None, Meta(description="What its last heartbeat sent as `metrics`.")] = None

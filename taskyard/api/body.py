@@ -1,0 +1,78 @@
+"""Reads a request's body: counted while it comes, within the node's budget of bodies in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from taskyard.api.call import HungUp, Receive
+from taskyard.api.problems import OVERLOADED, TOO_LARGE, UNSUPPORTED, Problem
+
+# How long a body waits unread for the budget, in seconds, and how often it looks.
+_PATIENCE_S = 5.0
+_LOOK_S = 0.05
+
+
+class Budget(Protocol):
+    """The node's budget."""
+
+    def reserve(self, size: int) -> bool: ...
+
+    def release(self, size: int) -> None: ...
+
+
+class BodyTooLarge(Problem):
+    """The body is over the limit, in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(TOO_LARGE, f"the body is larger than {limit} bytes")
+
+
+def check_encoding(headers: dict[bytes, bytes]) -> None:
+    """Raises `Problem` for a compressed body."""
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
+        raise Problem(UNSUPPORTED, "Content-Encoding must be identity or absent: send the body uncompressed")
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int, budget: Budget) -> bytes:
+    """The body. The caller gives its length back to the budget.
+
+    Raises `BodyTooLarge` for more than `limit` bytes, `Problem` (503) when the budget stays used up, `HungUp`.
+    """
+    declared = headers.get(b"content-length")
+    if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+        raise BodyTooLarge(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise HungUp
+            chunk: bytes = message.get("body", b"")
+            if size + len(chunk) > limit:
+                raise BodyTooLarge(limit)
+            if not budget.reserve(len(chunk)):
+                await _room(budget, len(chunk))
+            size += len(chunk)
+            if not message.get("more_body", False):
+                if not chunks:
+                    return chunk
+                chunks.append(chunk)
+                return b"".join(chunks)
+            chunks.append(chunk)
+    except BaseException:
+        budget.release(size)
+        raise
+
+
+async def _room(budget: Budget, size: int) -> None:
+    """Wait, without reading on, until the budget has room for `size` bytes."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _PATIENCE_S
+    while loop.time() < end:
+        await asyncio.sleep(_LOOK_S)
+        if budget.reserve(size):
+            return
+    raise Problem(OVERLOADED, "too many bodies are in flight (MEMORY_BUDGET); try again later")

@@ -1,0 +1,103 @@
+"""One request on its way through an operation, and the answer when it is not JSON made from a struct."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from taskyard.api.problems import Header, Problem, of_refusal
+from taskyard.engine.facts import Fact
+from taskyard.engine.plan import Refusal, Result
+from taskyard.host.bulk import BulkJobs
+from taskyard.host.port import NodePort
+from taskyard.tokens import Principal
+
+R = TypeVar("R", bound=Result)
+Receive = Callable[[], Awaitable[Any]]
+NOBODY = Principal("", frozenset())
+
+
+class HungUp(Exception):  # noqa: N818
+    """The client is gone; nobody waits for an answer."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer with a body of its own."""
+
+    body: bytes
+    content_type: bytes = b"application/json"
+    status: int = 200
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that is allowed and read.
+
+    `args` are the path's variable parts in order, `raw` the body's bytes. `status`, `headers` and `warnings` go into
+    the answer.
+    """
+
+    node: NodePort
+    bulk: BulkJobs
+    who: Principal
+    args: tuple[str, ...]
+    request_headers: dict[bytes, bytes]
+    receive: Receive
+    peer: str
+    request_id: str
+    strict: bool
+    raw: bytes
+    warnings: list[str]
+    headers: list[Header]
+    status: int = 200
+
+    @property
+    def admin(self) -> bool:
+        """Whether the caller may do everything."""
+        return "admin" in self.who.roles
+
+    @property
+    def owner(self) -> str | None:
+        """Whose tasks the caller may see and change; `None`: all."""
+        return None if "admin" in self.who.roles else self.who.sub
+
+    def header(self, name: bytes) -> str | None:
+        """A request header's value (the name in lower case); bytes that are not UTF-8 are replaced."""
+        value = self.request_headers.get(name)
+        return None if value is None else value.decode("utf-8", "replace").strip()
+
+    async def ask(self, fact: Fact, kind: type[R]) -> R:
+        """Put a fact to the node. Raises `Problem` when it is refused."""
+        return granted(await self.node.ask(fact), kind)
+
+    async def until(self, waiting: Coroutine[Any, Any, bool]) -> bool:
+        """Wait for something as long as the client stays. Raises `HungUp`."""
+        return await self.watch(asyncio.ensure_future(waiting))
+
+    async def watch(self, waiter: asyncio.Future[bool]) -> bool:
+        """As `until`, for a wait that has begun."""
+        gone = asyncio.ensure_future(self.receive())
+        try:
+            await asyncio.wait({waiter, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if waiter.done():
+                return waiter.result()
+            raise HungUp
+        finally:
+            gone.cancel()
+            waiter.cancel()
+
+
+def granted(result: Result, kind: type[R]) -> R:
+    """A result of the kind that was asked for. Raises `Problem` for a refusal."""
+    if isinstance(result, kind):
+        return result
+    if isinstance(result, Refusal):
+        raise of_refusal(result)
+    raise TypeError(f"the turn answered {type(result).__name__} where {kind.__name__} was expected")
+
+
+__all__ = ["NOBODY", "Call", "HungUp", "Problem", "Reply", "granted"]

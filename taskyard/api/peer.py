@@ -1,0 +1,38 @@
+"""Who is at the other end of a connection, seen through trusted proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.strip().split("%", 1)[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+class Proxies:
+    """The proxies whose `X-Forwarded-For` is believed."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ip_network(network, strict=False) for network in networks]
+
+    def trusted(self, peer: str) -> bool:
+        """Whether the address is one of them."""
+        address = _address(peer)
+        return address is not None and any(
+            address.version == network.version and address in network for network in self._networks
+        )
+
+    def from_loopback(self, peer: str, forwarded: bytes | None) -> bool:
+        """Whether a request comes from this machine itself; one that was forwarded only by what a trusted proxy says."""
+        address = _address(peer)
+        if address is None or not address.is_loopback:
+            return False
+        if forwarded is None:
+            return True
+        hops = [_address(hop) for hop in forwarded.decode("latin-1").split(",")]
+        return self.trusted(peer) and all(hop is not None and hop.is_loopback for hop in hops)
