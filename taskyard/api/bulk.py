@@ -75,7 +75,9 @@ def _shown(job: Job) -> BulkJob:
 def _job(call: Call) -> Job:
     job = call.bulk.get(call.args[0], call.owner)
     if job is None:
-        raise Problem(JOB_NOT_FOUND, "Bulk job not found: it ended more than an hour ago, with the node, or is not yours.")
+        raise Problem(
+            JOB_NOT_FOUND, "Bulk job not found: it ended more than an hour ago, with the node, or is not yours."
+        )
     return job
 
 

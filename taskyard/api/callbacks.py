@@ -141,7 +141,7 @@ async def too_large(call: Call) -> None:
 
 
 async def _decide(call: Call, fact: facts.CalledBack) -> Answer:
-    asked: asyncio.Task[Result] = asyncio.ensure_future(call.node.ask(fact))  # type: ignore[assignment]
+    asked: asyncio.Task[Result] = asyncio.ensure_future(call.node.ask(fact))
     _undecided.add(asked)
     asked.add_done_callback(_undecided.discard)
     await asyncio.wait({asked}, timeout=DECIDED_WITHIN_S)
@@ -189,7 +189,10 @@ _EXAMPLES = (
     Example("Half done", {"status": "PROCESSING", "progress": 50, "message": "page 3 of 6"}),
     Example("Failed", {"status": "FAILED", "error": "out of memory", "code": "OOM"}),
 )
-_ERRORS = {404: "There is no such task.", 409: "The attempt is over, or the task has ended otherwise; names the status."}
+_ERRORS = {
+    404: "There is no such task.",
+    409: "The attempt is over, or the task has ended otherwise; names the status.",
+}
 OPERATIONS = (
     Operation(
         method="PUT",
@@ -197,9 +200,9 @@ OPERATIONS = (
         tag="Tasks",
         summary="Report on an attempt, or end a task by hand",
         description=(
-            "With a token that has the role `service`: speaks of the latest attempt, as a callback does. Otherwise the "
-            "owner's or an admin's verdict: COMPLETED, FAILED, TIMEOUT or CANCELLED ends the task at once, whatever its "
-            "attempt does."
+            "With a token that has the role `service`: speaks of the latest attempt, as a callback does. Otherwise it "
+            "is the owner's or an admin's verdict: COMPLETED, FAILED, TIMEOUT or CANCELLED ends the task at once, "
+            "whatever its attempt does."
         ),
         handler=update,
         takes=UPDATE,

@@ -1,4 +1,4 @@
-"""Which pages of other origins a browser may let call, and the headers that tell it so. Never `*`, never credentials."""
+"""Which pages of other origins may call, and the headers that tell a browser so. Never `*`, never credentials."""
 
 from __future__ import annotations
 

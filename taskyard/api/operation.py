@@ -44,8 +44,8 @@ class Operation:
 
     `path` has variable parts in braces; `aliases` are other paths with the same meaning, `also` other methods on all of
     them. `roles` is `None` when no token is needed. `takes` reads the body (POST, PUT, PATCH) or else the query.
-    `before` runs before the body is read; `too_large` when the body is over the limit (its size by `results`: a result's
-    or any other body's). `errors` are the status codes beyond those that every call can have, with what they mean here.
+    `before` runs before the body is read, `too_large` when the body is over the limit (a result's, with `results`).
+    `errors` are the status codes beyond those that every call can have, with what they mean here.
     """
 
     method: str

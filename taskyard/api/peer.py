@@ -28,7 +28,7 @@ class Proxies:
         )
 
     def from_loopback(self, peer: str, forwarded: bytes | None) -> bool:
-        """Whether a request comes from this machine itself; one that was forwarded only by what a trusted proxy says."""
+        """Whether a request comes from this machine; of a forwarded one, only a trusted proxy can say so."""
         address = _address(peer)
         if address is None or not address.is_loopback:
             return False

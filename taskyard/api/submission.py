@@ -250,9 +250,7 @@ async def submit_many(call: Call, body: Batch) -> Answer:
     )
 
 
-async def _check_many(
-    call: Call, bodies: Sequence[Submission | None], items: list[facts.Submitted | Problem]
-) -> None:
+async def _check_many(call: Call, bodies: Sequence[Submission | None], items: list[facts.Submitted | Problem]) -> None:
     ids = [body.resubmit_of for body in bodies if body is not None and body.resubmit_of is not None]
     if not ids:
         return
@@ -283,7 +281,7 @@ OPERATIONS = (
         description=(
             "Stores the task durably and answers `PENDING`; a task that no server can take now waits until one can. "
             "With `async: false` the answer comes when the task has ended, or after `wait` ms, and is the whole task. "
-            "The same idempotency key with the same body answers the first task again, with `Idempotent-Replayed: true`."
+            "The same idempotency key with the same body answers the first task, with `Idempotent-Replayed: true`."
         ),
         handler=submit,
         takes=SUBMISSION,

@@ -167,8 +167,8 @@ OPERATIONS = (
         tag="Tasks",
         summary="Show a task",
         description=(
-            "`startedAt` is the latest attempt's; `history` has each attempt that is over. With `wait` the answer comes "
-            "at the next change of status; an ended task is answered at once."
+            "`startedAt` is the latest attempt's; `history` has each attempt that is over. With `wait` the answer "
+            "comes at the next change of status; an ended task is answered at once."
         ),
         handler=show,
         takes=SHOWN,
@@ -207,8 +207,8 @@ OPERATIONS = (
         tag="Tasks",
         summary="Retry a task",
         description=(
-            "FAILED, TIMEOUT and CANCELLED tasks are queued again with full retries and a fresh `ttl`; a task that waits "
-            "out a back-off or a `runAt` is due at once."
+            "FAILED, TIMEOUT and CANCELLED tasks are queued again with full retries and a fresh `ttl`; a task that "
+            "waits out a back-off or a `runAt` is due at once."
         ),
         handler=retry,
         takes=NO_BODY,

@@ -1,6 +1,6 @@
 """Bulk changes of tasks: pages of at most 500, one turn's worth at a time, the rest in the background.
 
-Jobs live in memory, bounded in number, and do not outlive the node. Knows neither HTTP nor what a filter is called there.
+Jobs live in memory, bounded in number, and do not outlive the node. Knows nothing of HTTP.
 """
 
 from __future__ import annotations

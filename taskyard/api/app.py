@@ -1,0 +1,236 @@
+"""The application: from a request to its operation and back, as plain ASGI.
+
+The order: path and method, preflight, token and role, proof, body, members, handler. Whatever goes wrong on the way is
+a `Problem`, translated here; what nobody foresaw is logged and answered by the request's id alone.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import structlog
+
+from taskyard.api import assets, bulk, callbacks, meta, openapi, servers, statistics, submission, tasks
+from taskyard.api.body import BodyTooLarge, check_encoding, read_body
+from taskyard.api.call import NOBODY, Call, HungUp, Receive, Reply
+from taskyard.api.cors import Cors
+from taskyard.api.operation import Operation
+from taskyard.api.peer import Proxies
+from taskyard.api.problems import (
+    BAD_REQUEST,
+    BROKEN,
+    FORBIDDEN,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    UNAUTHORIZED,
+    Header,
+    Problem,
+    of_overload,
+)
+from taskyard.api.router import Router, allowed
+from taskyard.host.bulk import BulkJobs
+from taskyard.host.errors import Overloaded
+from taskyard.host.port import NodePort
+from taskyard.tokens import BadToken, NoRole, Principal, Verifier
+from taskyard.wire.base import Answer
+from taskyard.wire.reader import Invalid
+
+Send = Callable[[Any], Awaitable[None]]
+
+log = structlog.get_logger("taskyard.api")
+
+_JSON: Header = (b"content-type", b"application/json")
+_NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+_NO_STORE: Header = (b"cache-control", b"no-store")
+_CHALLENGE: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="taskyard"'),)
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_STRICT = re.compile(rb"(?:^|[,;])\s*handling\s*=\s*\"?strict\"?\s*(?:$|[,;])", re.IGNORECASE)
+
+TABLE: tuple[Operation, ...] = (
+    *submission.OPERATIONS,
+    *tasks.OPERATIONS,
+    *callbacks.OPERATIONS,
+    *bulk.OPERATIONS,
+    *servers.OPERATIONS,
+    *statistics.OPERATIONS,
+)
+
+
+class App:
+    """The API of one node."""
+
+    def __init__(self, node: NodePort, bulk_jobs: BulkJobs) -> None:
+        settings = node.settings
+        self.node = node
+        self.bulk = bulk_jobs
+        self._verifier = Verifier(
+            [secret.reveal() for secret in settings.jwt_secret],
+            [secret.reveal() for secret in settings.service_jwt_secret],
+            time.time,
+        )
+        self._cors = Cors(settings.cors_origins, local=settings.dev)
+        self._body_most = settings.body_max_bytes
+        self._result_most = settings.result_max_bytes
+        table = [
+            *TABLE,
+            *meta.operations(Proxies(settings.trusted_proxies), lambda: self._document),
+            *assets.operations(),
+        ]
+        self._document = msgspec.json.encode(openapi.document(table, meta.VERSION))
+        self._router = Router(table)
+        self._encode = msgspec.json.Encoder().encode
+        self._id_start = secrets.token_hex(6) + "-"
+        self._ids = count(1)
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """One request. Raises nothing for what a client can do."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            request_id = given.decode()
+        else:
+            request_id = f"{self._id_start}{next(self._ids):x}"
+        out = self._cors.headers(headers[b"origin"]) if b"origin" in headers else []
+        try:
+            reply = await self._answer(scope, headers, receive, request_id, out)
+        except HungUp:
+            return
+        except Problem as problem:
+            reply = Reply(problem.body(request_id), status=problem.kind.code, headers=problem.headers)
+        except Invalid as invalid:
+            reply = _of(Problem(BAD_REQUEST, str(invalid)), request_id)
+        except Overloaded as overload:
+            reply = _of(of_overload(overload), request_id)
+        except Exception:
+            found = self._router.find(scope["path"])
+            operation = found and found[0].get(scope["method"])
+            # The path itself may hold a proof.
+            log.exception(
+                "request failed", request=request_id, method=scope["method"], call=operation and operation.path
+            )
+            reply = _of(Problem(BROKEN), request_id)
+        await _send(send, reply, request_id, out)
+
+    async def _answer(
+        self, scope: Any, headers: dict[bytes, bytes], receive: Receive, request_id: str, out: list[Header]
+    ) -> Reply:
+        method: str = scope["method"]
+        found = self._router.find(scope["path"])
+        if found is None:
+            raise Problem(NOT_FOUND, "There is no such path; GET /docs shows those there are.")
+        methods, args = found
+        operation = methods.get(method)
+        if operation is None:
+            operation = methods.get("GET") if method == "HEAD" else None
+            if operation is None:
+                allow = allowed(methods)
+                if method == "OPTIONS":
+                    if b"access-control-request-method" in headers:
+                        out += self._cors.preflight(headers.get(b"origin"), allow)
+                    return Reply(b"", b"", 204, ((b"allow", allow.encode()),))
+                raise Problem(METHOD_NOT_ALLOWED, f"use {allow}", headers=((b"allow", allow.encode()),))
+        who = self._who(headers, operation)
+        peer = scope["client"]
+        prefer = headers.get(b"prefer")
+        call = Call(
+            self.node,
+            self.bulk,
+            who,
+            args,
+            headers,
+            receive,
+            peer[0] if peer else "",
+            request_id,
+            prefer is not None and _STRICT.search(prefer) is not None,
+            b"",
+            [],
+            out,
+        )
+        if operation.has_body:
+            return await self._with_body(operation, call)
+        given = dict(parse_qsl(scope["query_string"].decode("utf-8", "replace"), keep_blank_values=True))
+        query = operation.takes.query(given, call.warnings, strict=call.strict)
+        return self._reply(call, await operation.handler(call, query))
+
+    async def _with_body(self, operation: Operation, call: Call) -> Reply:
+        check_encoding(call.request_headers)
+        if operation.before is not None:
+            await operation.before(call)
+        limit = self._result_most if operation.results else self._body_most
+        try:
+            raw = await read_body(call.receive, call.request_headers, limit, self.node)
+        except BodyTooLarge:
+            if operation.too_large is not None:
+                await operation.too_large(call)
+            raise
+        try:
+            call.raw = raw
+            takes = operation.takes
+            if not raw and not takes.model.__struct_fields__:
+                raw = b"{}"
+            body = takes.read(raw, call.warnings, strict=call.strict)
+            return self._reply(call, await operation.handler(call, body))
+        finally:
+            self.node.release(len(call.raw))
+
+    def _who(self, headers: dict[bytes, bytes], operation: Operation) -> Principal:
+        """Who calls. Raises `Problem` (401, 403)."""
+        roles = operation.roles
+        authorization = headers.get(b"authorization")
+        if roles is None and (authorization is None or operation.path != "/metrics"):
+            return NOBODY
+        if authorization is None:
+            raise _unauthorized("send the header Authorization: Bearer <token>; `taskyard token` makes one")
+        scheme, _, token = authorization.partition(b" ")
+        if scheme.lower() != b"bearer":
+            raise _unauthorized("the header Authorization must be: Bearer <token>")
+        try:
+            who = self._verifier.verify(token.strip().decode("latin-1"))
+        except BadToken as bad:
+            raise _unauthorized(f"{bad}; get a new token") from None
+        except NoRole as none:
+            raise Problem(FORBIDDEN, f"{none}; ask for one that has") from None
+        if roles is not None and roles.isdisjoint(who.roles):
+            mine = ", ".join(sorted(who.roles))
+            raise Problem(FORBIDDEN, f"this call needs the role {' or '.join(sorted(roles))}; the token has {mine}")
+        return who
+
+    def _reply(self, call: Call, answer: Answer | Reply) -> Reply:
+        if isinstance(answer, Reply):
+            return answer
+        if call.warnings:
+            answer.warnings = call.warnings
+        return Reply(self._encode(answer), status=call.status)
+
+
+def _unauthorized(details: str) -> Problem:
+    return Problem(UNAUTHORIZED, details, headers=_CHALLENGE)
+
+
+def _of(problem: Problem, request_id: str) -> Reply:
+    return Reply(problem.body(request_id), status=problem.kind.code, headers=problem.headers)
+
+
+async def _send(send: Send, reply: Reply, request_id: str, out: list[Header]) -> None:
+    content = reply.content_type
+    headers: list[Header] = [
+        _JSON if content == b"application/json" else (b"content-type", content),
+        (b"content-length", b"%d" % len(reply.body)),
+        (b"x-request-id", request_id.encode()),
+        _NOSNIFF,
+        *reply.headers,
+        *out,
+    ]
+    if reply.status in (204, 304):
+        del headers[:2]
+    elif content == b"application/json":
+        headers.append(_NO_STORE)
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
