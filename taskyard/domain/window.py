@@ -108,7 +108,6 @@ class Window(Generic[T]):
         elif entries:
             self.tail = entries[-1].rank + 1
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        for level in self._levels:
-            if level:
-                yield from level
+    def levels(self) -> list[deque[T]]:
+        """The entries in memory by priority, the highest first, without the empty ones."""
+        return [level for level in self._levels if level]

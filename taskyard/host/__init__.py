@@ -1,1 +1,1 @@
-"""The host: asyncio around the engine. Feeds turns, carries out effects, checks servers, keeps time. Knows no routes."""
+"""The host: asyncio around the engine. Feeds turns, carries out effects, checks servers. Knows no routes."""

@@ -17,8 +17,9 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from ipaddress import IPv4Address
+from typing import Any
 
 from taskyard.host.transport.address import Address, AddressPolicy
 from taskyard.host.transport.connection import Connection, Stale
@@ -47,7 +48,7 @@ class Client:
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def post(
+    def post(
         self,
         url: str,
         headers: Headers,
@@ -56,13 +57,17 @@ class Client:
         *,
         pool_key: str,
         max_connections: int,
-    ) -> Reply:
-        parts = (body,) if isinstance(body, bytes) else body
-        size = sum(map(len, parts))
+    ) -> Coroutine[Any, Any, Reply]:
+        if isinstance(body, bytes):
+            parts: Sequence[bytes] = (body,)
+            size = len(body)
+        else:
+            parts = body
+            size = sum(map(len, body))
         target = self._targets.get(url) or self._target(url)
         head = b"%b%d\r\n%b\r\n" % (target.post, size, _lines(headers))
         request = (head, *parts)
-        return await self._exchange(target, request, len(head) + size, limits, pool_key, max_connections)
+        return self._exchange(target, request, len(head) + size, limits, pool_key, max_connections)
 
     async def get(self, url: str, headers: Headers, limits: Limits, *, pool_key: str, max_connections: int) -> Reply:
         target = self._targets.get(url) or self._target(url)
@@ -113,17 +118,20 @@ class Client:
         pool.limit = max_connections
         connection = None if fresh else pool.take(started)
         connect_ms = 0
-        while connection is None or connection.ended:
+        while connection is None:
             connection = await pool.wait(self._loop, total_at)
             if connection is None:
                 connection, connect_ms = await self._open(pool, target, limits, total_at)
+            elif connection.ended:  # since it was handed over
+                connection.close()
+                connection = None
         if self._sweep is None or total_at < self._sweep.when():
             self._watch(total_at)
         waiter = connection.exchange(request, size, limits, total_at=total_at, connect_ms=connect_ms)
         try:
             return await waiter
         finally:
-            if connection.waits_for(waiter):  # this task was cancelled
+            if connection.waiter is waiter:  # this task was cancelled
                 connection.close()
 
     def _target(self, url: str) -> Target:

@@ -17,15 +17,11 @@ import httptools
 
 from taskyard.host.transport.port import Broken, Limits, Reply, Silent, TooLarge, TransportError
 
-HEAD_LINES = 64  # header lines of an answer, those of interim answers and trailers included
+HEAD_LINES = 64  # header lines of an answer, those of interim answers included
 IDLE_S = 60.0  # an unused connection is closed after so long
 IDLE_MARGIN_S = 1.0  # closed so much earlier than the server's own Keep-Alive timeout, or at half of a shorter one
 JOIN_MAX = 65_536  # bytes; a smaller request is joined into one buffer, a larger one is not copied
 VALUE_MAX = 256  # characters kept of a header's value
-
-_WANTED = frozenset(
-    (b"content-type", b"content-encoding", b"retry-after", b"content-length", b"transfer-encoding", b"keep-alive")
-)
 
 
 class Home(Protocol):
@@ -53,17 +49,17 @@ class Connection(asyncio.Protocol):
     """`exchange` sends a request; the future it returns gets the `Reply` or a `TransportError`."""
 
     __slots__ = (
-        "_body_max", "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_max", "_head_size", "_home",
-        "_keep", "_lines", "_loop", "_loose", "_parser", "_parts", "_sent_at", "_silence", "_size", "_sock",
-        "_speaking", "_status", "_total", "_transport", "_until_end", "_waiter", "closed", "deadline", "gone",
-        "idle_since", "reused",
+        "_body_max", "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_lines", "_head_max",
+        "_home", "_keep", "_lines", "_loop", "_loose", "_parser", "_parts", "_sent_at", "_silence", "_size", "_sock",
+        "_speaking", "_status", "_total", "_transport", "_until_end", "closed", "deadline", "gone", "idle_since",
+        "reused", "waiter",
     )  # fmt: skip
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._home = home
         self._loop = loop
         self._sock = sock
-        self._waiter: asyncio.Future[Reply] | None = None
+        self.waiter: asyncio.Future[Reply] | None = None  # of the exchange under way
         self._parser = httptools.HttpResponseParser(self)
         self.deadline = float("inf")
         self.idle_since = 0.0
@@ -78,10 +74,10 @@ class Connection(asyncio.Protocol):
     ) -> asyncio.Future[Reply]:
         """Writes the request's parts, `size` bytes in all. `total_at` is the loop time when all time has passed."""
         self._connect_ms = connect_ms
-        self._fields: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._error: TransportError | None = None
-        self._status = self._size = self._head_size = self._lines = self._loose = 0
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._status = self._size = self._head_lines = self._loose = 0
         self._speaking = self._complete = False
         self._silence = limits.silence_ms / 1000
         self._body_max = limits.body_max
@@ -92,11 +88,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"".join(request))
         else:
             self._transport.writelines(request)
-        self._waiter = waiter = self._loop.create_future()
+        self.waiter = waiter = self._loop.create_future()
         return waiter
-
-    def waits_for(self, waiter: asyncio.Future[Reply]) -> bool:
-        return self._waiter is waiter
 
     @property
     def ended(self) -> bool:
@@ -115,7 +108,7 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """The deadline has passed: an idle connection is closed, an exchange fails."""
-        if self._waiter is None:
+        if self.waiter is None:
             self.close()
         elif self.deadline >= self._total:
             self._fail(
@@ -132,7 +125,7 @@ class Connection(asyncio.Protocol):
         self.closed = True
         self._transport.abort()
         self._home.closed(self)
-        if self._waiter is not None:
+        if self.waiter is not None:
             self._fail(Broken("the connection was closed here", status=self._known_status))
 
     # asyncio's side ---------------------------------------------------------------------------------------------------
@@ -141,7 +134,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None:
+        if self.waiter is None:
             self.close()  # nothing was asked
             return
         self._loose += len(data)
@@ -176,7 +169,7 @@ class Connection(asyncio.Protocol):
             self.gone.set_result(None)
 
     def _ended(self, how: str) -> None:
-        if self._waiter is not None:
+        if self.waiter is not None:
             if self._known_status is not None and self._until_end:
                 self._keep = False
                 self._finish()
@@ -196,20 +189,19 @@ class Connection(asyncio.Protocol):
         self._speaking = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._lines += 1
-        self._head_size += len(name) + len(value) + 4
-        if self._lines > HEAD_LINES or self._head_size > self._head_max:
-            self._refuse(self._broken(f"a head of more than {HEAD_LINES} lines or {self._head_max} bytes"))
-        name = name.lower()
-        if name in _WANTED and not self._status:  # a trailer changes nothing
-            known = self._fields.get(name)
-            self._fields[name] = value if known is None else known + b", " + value
+        self._lines.append((name, value))  # judged when the head is whole; how many come until then is bounded above
 
     def on_headers_complete(self) -> None:
-        parser, fields = self._parser, self._fields
+        parser, lines = self._parser, self._lines
         status = parser.get_status_code()
+        fields = {name.lower(): value for name, value in lines}
+        if len(fields) < len(lines):
+            fields = _merged(lines)
+        self._head_lines += len(lines)
+        if self._head_lines > HEAD_LINES or self._loose > self._head_max < _size(lines):
+            self._refuse(self._broken(f"a head of more than {HEAD_LINES} lines or {self._head_max} bytes"))
         if 100 <= status < 200 and status != 101:
-            fields.clear()
+            lines.clear()
             return
         if not 200 <= status < 600:
             self._refuse(self._broken(f"status {status}, which was not asked for or does not exist"))
@@ -219,6 +211,7 @@ class Connection(asyncio.Protocol):
         if coding is not None and coding.lower() != b"chunked":
             self._refuse(self._broken("a Transfer-Encoding other than chunked"))
         length = fields.get(b"content-length")
+        self._fields = fields
         self._status = status
         self._head_at = self._loop.time()
         self._keep = parser.should_keep_alive()
@@ -249,13 +242,13 @@ class Connection(asyncio.Protocol):
     # Ends -------------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter, self.waiter = self.waiter, None
         fields, parts = self._fields, self._parts
         encoding = fields.get(b"content-encoding")
         retry_after = fields.get(b"retry-after")
         reply = Reply(
             self._status,
-            _text(fields.get(b"content-type", b"")),
+            fields.get(b"content-type", b"")[:VALUE_MAX].decode("latin-1"),
             "" if encoding is None or encoding.lower() == b"identity" else _text(encoding).lower(),
             None if retry_after is None else _text(retry_after),
             parts[0] if len(parts) == 1 else b"".join(parts),
@@ -275,7 +268,7 @@ class Connection(asyncio.Protocol):
             waiter.set_result(reply)
 
     def _fail(self, error: TransportError) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter, self.waiter = self.waiter, None
         self._parts = []
         self.close()
         if waiter is not None and not waiter.done():
@@ -287,6 +280,19 @@ class Connection(asyncio.Protocol):
     @property
     def _known_status(self) -> int | None:
         return self._status or None
+
+
+def _merged(lines: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The fields by name in lower case; one that comes twice is one list (RFC 9110 §5.3)."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in lines:
+        name = name.lower()
+        fields[name] = fields[name] + b", " + value if name in fields else value
+    return fields
+
+
+def _size(lines: list[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in lines)
 
 
 def _text(value: bytes) -> str:

@@ -25,13 +25,10 @@ class Target:
     scheme: str
     host: str
     port: int
+    origin: tuple[str, str, int]
     literal: IPv4Address | IPv6Address | None  # the host, when it is an address
     post: bytes  # up to and including "Content-Length: "
     get: bytes  # up to and including the last header's line end
-
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        return self.scheme, self.host, self.port
 
     @property
     def place(self) -> str:
@@ -64,7 +61,8 @@ def parse(url: str) -> Target:
     path = match[4] or "/"
     if path.startswith("?"):
         path = "/" + path
-    return Target(scheme, host.strip("[]"), port, literal, *_first_lines(scheme, host, port, path))
+    name = host.strip("[]")
+    return Target(scheme, name, port, (scheme, name, port), literal, *_first_lines(scheme, host, port, path))
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:

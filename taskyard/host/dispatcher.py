@@ -1,0 +1,179 @@
+"""The dispatcher: carries out `Dispatch` and `Abort`. One POST per attempt; its end becomes a fact. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from taskyard.domain.server import Server
+from taskyard.engine.facts import Ended, Fact, SlotFreed
+from taskyard.engine.plan import Abort, Dispatch
+from taskyard.host.answers import read_failure, read_reply
+from taskyard.host.keys import Keys
+from taskyard.host.transport.port import Limits, Transport, TransportError
+from taskyard.settings import Settings
+
+log = structlog.get_logger()
+# The engine ends an attempt at its limit; the transport's own limit stands behind it.
+AFTER_LIMIT_MS = 10_000
+CANCEL_ANSWER_MOST = 64 * 1024
+_encode = msgspec.json.encode
+
+
+class Dispatcher:
+    """Sends attempts. `put` takes the facts it makes, `servers` finds a server, `now` is the node's clock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        transport: Transport,
+        keys: Keys,
+        put: Callable[[Fact], None],
+        servers: Callable[[str], Server | None],
+        now: Callable[[], int],
+        public_base: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._keys = keys
+        self._put = put
+        self._servers = servers
+        self._now = now
+        self._public_base = public_base
+        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def dispatch(self, effect: Dispatch) -> None:
+        """Begin to send an attempt."""
+        key = (effect.task_id, effect.attempt)
+        task = asyncio.get_running_loop().create_task(self._send(effect))
+        self._running[key] = task
+
+    def abort(self, effect: Abort) -> None:
+        """Give up an attempt: close its connection, and ask the server to stop where it can be asked."""
+        task = self._running.pop((effect.task_id, effect.attempt), None)
+        if task is not None:
+            task.cancel()
+        if effect.cancel_url is not None:
+            asking = asyncio.get_running_loop().create_task(self._ask_to_stop(effect, effect.cancel_url))
+            self._background.add(asking)
+            asking.add_done_callback(self._background.discard)
+
+    async def idle(self, within_ms: int) -> None:
+        """Wait until nothing is being sent any more, at most so long."""
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=within_ms / 1000)
+
+    async def close(self) -> None:
+        """Cut off everything."""
+        tasks = [*self._running.values(), *self._background]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send(self, effect: Dispatch) -> None:
+        key = (effect.task_id, effect.attempt)
+        server = self._servers(effect.server_id)
+        try:
+            if server is None or effect.payload is None:
+                return  # removed in the same moment: the engine has given the attempt up
+            fact = await self._exchange(effect, server, effect.payload)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("dispatch_failed", task=effect.task_id, attempt=effect.attempt, server=effect.server_id)
+            fact = read_failure(effect.task_id, effect.attempt, TransportError("the node failed to send the request"))
+        finally:
+            self._running.pop(key, None)
+        self._put(fact)
+
+    async def _exchange(self, effect: Dispatch, server: Server, payload: str) -> Ended:
+        settings = self._settings
+        limits = Limits(
+            total_ms=max(1, effect.limit_at - self._now()) + AFTER_LIMIT_MS,
+            body_max=settings.result_max_bytes,
+            connect_ms=settings.connect_timeout,
+            silence_ms=settings.silence_timeout,
+        )
+        effect.payload = None
+        try:
+            reply = await self._transport.post(
+                server.predict,
+                self._headers(effect, server),
+                self._body(effect, payload),
+                limits,
+                pool_key=server.id,
+                max_connections=server.max_concurrent + 1,
+            )
+        except TransportError as error:
+            return read_failure(effect.task_id, effect.attempt, error)
+        return read_reply(
+            effect.task_id, effect.attempt, reply, server_is_async=server.is_async, responded_at=self._now()
+        )
+
+    def _headers(self, effect: Dispatch, server: Server) -> list[tuple[bytes, bytes]]:
+        headers = [
+            (b"Idempotency-Key", effect.task_id.encode()),
+            (b"X-Taskyard-Attempt", b"%d" % effect.attempt),
+            (b"X-Taskyard-Hops", b"%d" % (effect.hops + 1)),
+        ]
+        if effect.traceparent is not None:
+            headers.append((b"traceparent", effect.traceparent.encode()))
+        headers += self._authorization(server)
+        return headers
+
+    def _authorization(self, server: Server) -> list[tuple[bytes, bytes]]:
+        if server.api_key is None:
+            return []
+        api_key = self._keys.open(server.api_key)
+        if api_key is None:
+            log.error("api_key_unreadable", server=server.id, mend="register it again with its apiKey")
+            return []
+        return [(b"Authorization", b"Bearer " + api_key.encode())]
+
+    def _body(self, effect: Dispatch, payload: str) -> list[bytes]:
+        proof = self._keys.proof(effect.task_id, effect.attempt, effect.server_id)
+        url = f"{self._public_base()}/api/task/{effect.task_id}/callback/{effect.attempt}-{proof}"
+        return [
+            b'{"task_id":"%b","request":{"type":%b,"payload":' % (effect.task_id.encode(), _encode(effect.type)),
+            payload.encode(),
+            b',"priority":%d,"capabilities":%b,"async":%b},"callback_url":%b,"attempt":%d,"timeout":%d}'
+            % (
+                effect.priority,
+                _encode(effect.capabilities),
+                b"true" if effect.run_async else b"false",
+                _encode(url),
+                effect.attempt,
+                effect.timeout_ms,
+            ),
+        ]
+
+    async def _ask_to_stop(self, effect: Abort, url: str) -> None:
+        server = self._servers(effect.server_id)
+        if server is None:
+            return
+        limits = Limits(
+            total_ms=max(1, self._settings.linger),
+            body_max=CANCEL_ANSWER_MOST,
+            connect_ms=self._settings.connect_timeout,
+        )
+        body = _encode({"task_id": effect.task_id, "attempt": effect.attempt})
+        try:
+            reply = await self._transport.post(
+                url,
+                self._authorization(server),
+                body,
+                limits,
+                pool_key=f"{server.id} cancel",
+                max_connections=4,
+            )
+        except TransportError:
+            return  # the linger frees the slot
+        if reply.status == 404 or 200 <= reply.status < 300:
+            self._put(SlotFreed(task_id=effect.task_id, attempt=effect.attempt))

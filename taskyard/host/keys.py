@@ -1,0 +1,104 @@
+"""The node's secret key and what is derived from it: callback proofs, and the encryption of stored apiKeys.
+
+The key comes from the settings or from a file in the data directory (made at the first start, 0600). Each use has a key
+of its own (HKDF, RFC 5869), so that none of them tells anything of another, and none depends on JWT_SECRET.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from taskyard.host.errors import StartError
+
+KEY_FILE = "secret_key"
+KEY_LEAST = 32
+PROOF_BYTES = 18  # 144 bits, 24 characters in base64url
+
+
+def load_keys(configured: Sequence[str], data_path: Path) -> list[str]:
+    """The secret keys, newest first. Raises `StartError` for one that is too short or a file that cannot be used."""
+    if configured:
+        for key in configured:
+            if len(key.encode()) < KEY_LEAST:
+                raise StartError(
+                    f"TASKYARD_SECRET_KEY must have at least {KEY_LEAST} bytes; it has {len(key.encode())}."
+                )
+        return list(configured)
+    path = data_path / KEY_FILE
+    try:
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(KEY_LEAST) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        if path.stat().st_mode & 0o077:
+            raise StartError(f"{path} can be read by others; run: chmod 600 {path}")
+        key = path.read_text().strip()
+    except OSError as error:
+        raise StartError(
+            f"{path}: {error.strerror}; the node needs a key file there, or TASKYARD_SECRET_KEY."
+        ) from error
+    if len(key) < KEY_LEAST:
+        raise StartError(f"{path} is damaged: it holds fewer than {KEY_LEAST} characters.")
+    return [key]
+
+
+class Keys:
+    """Proofs and sealed apiKeys under a list of secret keys: the first makes them, all are accepted."""
+
+    def __init__(self, secret_keys: Sequence[str]) -> None:
+        self._proof_keys = [_derive(key, b"taskyard callback proof") for key in secret_keys]
+        self._fernet = MultiFernet(
+            [Fernet(base64.urlsafe_b64encode(_derive(key, b"taskyard api key"))) for key in secret_keys]
+        )
+        self._opened: dict[str, str] = {}
+
+    def proof(self, task_id: str, attempt: int, server_id: str) -> str:
+        """What makes a callback URL sufficient, in base64url."""
+        return _proof(self._proof_keys[0], task_id, attempt, server_id)
+
+    def proof_is_good(self, task_id: str, attempt: int, server_id: str, proof: str) -> bool:
+        """Whether a proof is right, compared in constant time."""
+        given = proof.encode(errors="replace")
+        good = False
+        for key in self._proof_keys:
+            good |= hmac.compare_digest(_proof(key, task_id, attempt, server_id).encode(), given)
+        return good
+
+    def seal(self, api_key: str) -> str:
+        """Encrypt an apiKey for the store."""
+        return self._fernet.encrypt(api_key.encode()).decode()
+
+    def open(self, sealed: str) -> str | None:
+        """Decrypt a stored apiKey; `None` when no present key can."""
+        opened = self._opened.get(sealed)
+        if opened is None:
+            try:
+                opened = self._fernet.decrypt(sealed.encode()).decode()
+            except InvalidToken:
+                return None
+            if len(self._opened) > 10_000:
+                self._opened.clear()
+            self._opened[sealed] = opened
+        return opened
+
+
+def _derive(key: str, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(key.encode())
+
+
+def _proof(key: bytes, task_id: str, attempt: int, server_id: str) -> str:
+    message = f"{task_id}\n{attempt}\n{server_id}".encode()
+    digest = hmac.new(key, message, hashlib.sha256).digest()[:PROOF_BYTES]
+    return base64.urlsafe_b64encode(digest).decode()

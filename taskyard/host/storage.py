@@ -1,0 +1,47 @@
+"""The store on its threads: one that writes, a few that read. Translates the store's errors into the host's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from taskyard.host.errors import Unavailable
+from taskyard.store.port import Store, StoreError
+
+T = TypeVar("T")
+READERS = 2
+READS_WAITING_MOST = 256
+
+
+class Storage:
+    """Runs a store's calls off the event loop. `writing` keeps the store's one-writer rule; reads run beside it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._writer = ThreadPoolExecutor(1, "store-writer")
+        self._readers = ThreadPoolExecutor(READERS, "store-reader")
+        self._reads = 0
+
+    async def write(self, call: Callable[[Store], T]) -> T:
+        """Run a call that belongs to the writer: lookup, commit, recover, sweep. Raises the store's own errors."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, call, self.store)
+
+    async def read(self, query: Callable[[Store], T]) -> T:
+        """Run a read. Raises `Unavailable` when the store cannot answer or too many reads wait."""
+        if self._reads >= READS_WAITING_MOST:
+            raise Unavailable("too many reads are waiting for the store")
+        self._reads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, query, self.store)
+        except StoreError as error:
+            raise Unavailable(f"the store is away: {error}") from error
+        finally:
+            self._reads -= 1
+
+    async def close(self) -> None:
+        """Let running calls end, then close the store."""
+        await asyncio.to_thread(self._readers.shutdown)
+        await asyncio.get_running_loop().run_in_executor(self._writer, self.store.close)
+        await asyncio.to_thread(self._writer.shutdown)

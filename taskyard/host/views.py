@@ -1,0 +1,104 @@
+"""Views of what only the engine's memory knows, as plain data for the API and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from taskyard.domain.fleet import Lane
+from taskyard.domain.server import Server
+from taskyard.engine.memory import Memory
+from taskyard.host.port import LiveCounts, ServerView, WaitingLane
+
+
+def server_view(server: Server) -> ServerView:
+    """One server as it is now."""
+    health = server.health
+    return ServerView(
+        id=server.id,
+        name=server.name,
+        owner=server.owner,
+        status=server.status,
+        registered_at=server.registered_at,
+        last_heartbeat=server.last_heartbeat,
+        online_since=health.online_since,
+        groups=server.groups,
+        capabilities=server.capabilities,
+        weight=server.weight,
+        max_concurrent=server.max_concurrent,
+        active=server.active,
+        reported_active=server.reported_active,
+        predict=server.predict,
+        health_url=server.health_url,
+        metrics_url=server.metrics_url,
+        cancel_url=server.cancel_url,
+        is_async=server.is_async,
+        maintenance_reason=server.maintenance_reason,
+        misconfigured=server.misconfigured,
+        paused_until=server.paused_until,
+        removing_until=server.removing_until,
+        last_passed=health.last_passed,
+        last_check=health.last_check,
+        check_error=health.last_error,
+        consecutive_failures=health.fails,
+        score=round(health.score, 1),
+        load=server.load,
+    )
+
+
+def live_counts(memory: Memory) -> LiveCounts:
+    """What is queued and running; the oldest among the flows' heads, which is exact within one priority."""
+    return LiveCounts(memory.queued, memory.processing, _oldest(memory.fleet.lanes.values()))
+
+
+def _oldest(lanes: Iterable[Lane]) -> int | None:
+    oldest: int | None = None
+    for lane in lanes:
+        at = oldest_in(lane)
+        if at is not None and (oldest is None or at < oldest):
+            oldest = at
+    return oldest
+
+
+def oldest_in(lane: Lane) -> int | None:
+    """When the oldest task at the head of one of the lane's priorities was submitted (int ms)."""
+    found = [level[0].spec.created_at for flow in lane.flows.values() for level in flow.window.levels()]
+    return min(found) if found else None
+
+
+def waiting_lanes(memory: Memory, most: int) -> list[WaitingLane]:
+    """The lanes with queued tasks, the fullest first."""
+    lanes = sorted((lane for lane in memory.fleet.lanes.values() if lane.queued), key=lambda lane: -lane.queued)
+    return [
+        WaitingLane(
+            capabilities=tuple(sorted(lane.capabilities)),
+            group=lane.group,
+            pin=lane.pin,
+            queued=lane.queued,
+            oldest_at=oldest_in(lane),
+            reason=_reason(memory, lane),
+        )
+        for lane in lanes[:most]
+    ]
+
+
+def _reason(memory: Memory, lane: Lane) -> str:
+    """In words, why the lane's first task is not running. From the same facts that the match looks at."""
+    fleet = memory.fleet
+    if not fleet.servers:
+        return "no server is registered"
+    if not any(flow.count for flow in lane.flows.values()):
+        return "waiting out a back-off or a start time"
+    members = list(lane.pool.members(fleet))
+    if not members:
+        needs = ", ".join(sorted(lane.capabilities)) or lane.group or lane.pin
+        return f"no server can do this: {needs}"
+    serving = [server for server in members if server.known_serving]
+    if not serving:
+        words = sorted({"misconfigured" if server.misconfigured else server.status for server in members})
+        return f"the servers that can are away: {', '.join(words)}"
+    if any(server.known_open for server in serving):
+        return "next in line" if not memory.retry_wake else "retries are held back by the retry budget"
+    if all(server.paused_until is not None for server in serving):
+        return "the servers that can have asked to wait"
+    slots = sum(server.max_concurrent for server in serving)
+    return f"all {len(serving)} that can are full ({slots} slots)"
