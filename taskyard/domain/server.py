@@ -135,12 +135,12 @@ class Server:
         else:
             self.averages[task_type] = average + (took_ms - average) / 8
 
-    def wake_at(self, check_limit_ms: int, offline_grace_ms: int) -> int | None:
+    def wake_at(self, now: int, check_limit_ms: int, offline_grace_ms: int) -> int:
         """When this server must be looked at next; `check_limit_ms` bounds a check that is under way."""
         times = [self.health.next_check + (check_limit_ms if self.checking else 0)]
         if self.paused_until is not None:
             times.append(self.paused_until)
-        if self.probe_at is not None:
+        if self.probe_at is not None and self.probe_at > now:  # a probe that is due waits for a task
             times.append(self.probe_at)
         if self.removing_until is not None:
             times.append(self.removing_until)

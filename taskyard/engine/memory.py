@@ -234,10 +234,10 @@ class Memory:
         if server.id in self.fleet.servers:
             self.fleet.refresh(server, now)
 
-    def rewake_server(self, server: Server) -> None:
+    def rewake_server(self, server: Server, now: int) -> None:
         """Set the server's next wake anew."""
         limits = self.limits
-        self.server_timers.set(server, server.wake_at(2 * limits.check_timeout_ms, limits.offline_grace_ms))
+        self.server_timers.set(server, server.wake_at(now, 2 * limits.check_timeout_ms, limits.offline_grace_ms))
 
     def next_at(self) -> int | None:
         """When the next turn is due though no fact comes, or `None`."""

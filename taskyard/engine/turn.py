@@ -263,7 +263,7 @@ class Turn:
             memory.shown_status[server.id] = status
             server.dirty = True
             self.plan.effects.append(ServerChanged(server.id, status, server.health.last_error))
-        memory.rewake_server(server)
+        memory.rewake_server(server, self.now)
         if server.dirty:
             server.dirty = False
             self.plan.writes.servers.append(server_row(server))
