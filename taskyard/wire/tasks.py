@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
@@ -124,7 +124,14 @@ class Submitted(Answer):
 class BatchAnswer(Answer):
     """One answer or error for each submission, in order."""
 
-    results: list[Submitted | Refused]
+    results: Annotated[
+        list[Any],
+        Meta(
+            extra_json_schema={
+                "items": {"anyOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in (Submitted, Refused)]}
+            }
+        ),
+    ]
 
 
 class HistoryEntry(Answer):
