@@ -101,12 +101,13 @@ def query_of(call: Call, filter_: TaskFilter | BulkFilter, *, before: str | None
         if owner is not None and filter_.owner != owner:
             raise Problem(FORBIDDEN, "owner: only an admin may name another subject")
         owner = filter_.owner
-    words = filter_.status
-    if isinstance(words, str):
-        words = [words]
+    try:
+        words = filter_.statuses()
+    except ValueError as error:
+        raise Invalid(f"filter.status {error}") from None
     return TaskQuery(
         owner=owner,
-        statuses=None if not words else tuple(Status[word.upper()].value for word in words),
+        statuses=None if not words else tuple(Status[word].value for word in words),
         type=filter_.type,
         server_id=filter_.server_id,
         capability=filter_.capability,
