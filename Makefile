@@ -1,0 +1,77 @@
+# The few commands of this project; `make help` lists them. Everything is installed into $(VENV), from the lock in
+# requirements/ (with hashes), and installed again only when the lock has changed.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+LOCKED := $(PIP) install --require-hashes
+# uv compiles the lock; nothing else needs it.
+UV ?= $(or $(wildcard $(BIN)/uv),uv)
+COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11
+# With KEEP=1 the demo stays up until Ctrl-C.
+KEEP ?=
+# Tests share the machine with the processes they start.
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test-venv tools demo test test-quick lint bench docs lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv: $(VENV)/package.stamp ## the environment to run Taskyard in
+
+test-venv: $(VENV)/package.stamp $(VENV)/test.stamp
+
+$(VENV)/run.stamp: requirements/run.txt requirements/build.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (with its venv module); name it by PYTHON=…" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "$(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(LOCKED) -r requirements/build.txt -r requirements/run.txt
+	@touch $@
+
+$(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
+	$(LOCKED) -r requirements/test.txt
+	@touch $@
+
+$(VENV)/package.stamp: pyproject.toml $(VENV)/run.stamp
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+tools: # programs that tests run, by apt when they are missing
+	@sh tests/tools.sh nginx:nginx-light curl:curl
+
+demo: venv ## a node, three backend servers and a mixed load, live (KEEP=1: stays up)
+	@$(BIN)/taskyard demo $(if $(KEEP),--keep)
+
+test: test-venv tools lint ## everything: lint, types, contracts, all tests
+	$(BIN)/pytest -n $(WORKERS)
+
+test-quick: test-venv ## the tests of pure code: seconds
+	$(BIN)/pytest tests/unit
+
+lint: test-venv ## style, types, layers, portability
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/unit/test_portability.py
+
+bench: test-venv ## measurements; they assert nothing
+	@sh tests/tools.sh nginx:nginx-light wrk:wrk
+	@for script in $(basename $(notdir $(wildcard benchmarks/[a-z]*.py))); do echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; done
+
+docs: venv ## the generated pages
+	$(BIN)/python -m taskyard.settings.table > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
+
+lock: ## compiles requirements/*.txt anew from pyproject.toml (UPGRADE=1: newer versions)
+	@command -v $(UV) > /dev/null || { echo "uv is needed: $(BIN)/pip install uv" >&2; exit 1; }
+	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra test -o requirements/test.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml -c requirements/test.txt -o requirements/run.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/build.in -c requirements/test.txt -o requirements/build.txt
+
+clean: ## removes the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
