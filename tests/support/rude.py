@@ -159,6 +159,9 @@ answers("/chunk-last-cut", _chunked(b"2\r\n{}\r\n0\r\n"))
 # Bytes after the answer: the answer stands, the connection does not ---------------------------------------------------
 answers("/cl-too-short", HEAD + b"Content-Length: 2\r\n\r\n{} and more", stays=True)
 answers("/second-answer", OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", stays=True)
+answers(
+    "/204-then-200", b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", stays=True
+)
 answers("/204-with-body", b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nbody", stays=True)
 answers("/after-close", HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}more")
 
@@ -330,6 +333,21 @@ def _second_is_dropped(peer: Peer) -> bool:
         return False
     peer.send(OK)
     return True
+
+
+@behaviour("/second-is-cut")
+def _second_is_cut(peer: Peer) -> bool:
+    """Answers a connection's first request and begins to answer its second."""
+    peer.send(OK if peer.asked == 1 else b"HTTP/1.1 200 O")
+    return peer.asked == 1
+
+
+@behaviour("/large-head-at-once")
+def _large_head_at_once(peer: Peer) -> None:
+    """A head just over the usual limit, which a client that looks late reads together with its body."""
+    peer.send(HEAD + b"X-A: " + b"a" * 66_000 + b"\r\nContent-Length: 2\r\n\r\n{}")
+    peer.events.add("sent")
+    peer.await_close()
 
 
 @behaviour("/early-413", early=True)

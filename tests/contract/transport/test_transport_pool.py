@@ -9,6 +9,8 @@ from taskyard.host.transport import connection as connection_module
 from taskyard.host.transport import pool as pool_module
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
+from taskyard.host.transport.connection import Connection
+from taskyard.host.transport.pool import Pool
 from taskyard.host.transport.port import Limits, Silent, Transport, Unreached
 from tests.support.aio import run, until
 from tests.support.asking import LIMITS, asking
@@ -133,21 +135,36 @@ def test_a_cancelled_waiter_leaves_its_place_to_the_next(loop: str, rude: Rude) 
     run(main(), loop)
 
 
-def test_a_waiter_cancelled_in_the_moment_it_is_served_gives_the_connection_back(loop: str, rude: Rude) -> None:
+@pytest.mark.parametrize("served_by", ["released", "closed"])
+def test_a_waiter_cancelled_in_the_moment_it_is_served_passes_it_on(
+    loop: str, rude: Rude, monkeypatch: pytest.MonkeyPatch, served_by: str
+) -> None:
+    """What was handed over is the connection (`released`), or the leave to open one (`closed`)."""
+
     async def main() -> None:
         async with asking(rude.url) as ask:
-            first = asyncio.create_task(ask.post("/gate", connections=1))
-            await asyncio.to_thread(rude.events.wait, "at gate")
+            first = asyncio.create_task(ask.post("/gate" if served_by == "released" else "/silent", connections=1))
+            await asyncio.to_thread(rude.events.wait, "at gate" if served_by == "released" else "silent")
             gives_up = asyncio.create_task(ask.post("/number", connections=1))
-            await asyncio.sleep(0)
-            first.add_done_callback(lambda _: gives_up.cancel())  # runs when the connection was handed over
             stays = asyncio.create_task(ask.post("/number", connections=1))
-            rude.events.add("open")
+            await asyncio.sleep(0)
+            serve = getattr(Pool, served_by)
+
+            def serve_and_cancel(pool: Pool, connection: Connection) -> None:
+                serve(pool, connection)
+                gives_up.cancel()
+
+            monkeypatch.setattr(Pool, served_by, serve_and_cancel)
+            if served_by == "released":
+                rude.events.add("open")
+            else:
+                first.cancel()
             await asyncio.wait([first, gives_up])
+            assert gives_up.cancelled()
             assert (await stays).status == 200
-            assert (await ask.post("/number", connections=1)).status == 200
 
     run(main(), loop)
+    assert rude.accepted == (1 if served_by == "released" else 2)
 
 
 def test_a_cancelled_exchange_frees_its_place(loop: str, rude: Rude) -> None:

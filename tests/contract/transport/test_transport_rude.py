@@ -29,6 +29,7 @@ ANSWERS = {  # path: status, body, whether the connection is used again
     "/sixty-headers": (200, b"{}", False),
     "/cl-too-short": (200, b"{}", False),
     "/second-answer": (200, b"{}", False),
+    "/204-then-200": (204, b"", False),
     "/204-with-body": (204, b"", False),
     "/after-close": (200, b"{}", False),
     "/early-413": (413, b"big", False),
@@ -93,7 +94,8 @@ SILENT = {  # path: limits, total, status
 }
 
 OTHERS = {  # these have tests of their own
-    "/identity", "/resets-idle", "/speaks-idle", "/second-is-dropped", "/early-and-stays", "/echo", "/number", "/gate",
+    "/second-is-cut", "/large-head-at-once", "/identity",
+    "/resets-idle", "/speaks-idle", "/second-is-dropped", "/early-and-stays", "/echo", "/number", "/gate",
 }  # fmt: skip
 
 
@@ -158,6 +160,21 @@ def test_silence_is_cut_off(loop: str, rude: Rude, path: str) -> None:
     limit = limits.total_ms if total else limits.silence_ms
     assert limit - 20 <= took_ms < limit + 1_000  # the upper bound only has to tell it from the other limit
     rude.events.wait("closed by client")
+
+
+def test_a_head_over_the_limit_is_broken_even_when_its_body_came_with_it(loop: str, rude: Rude) -> None:
+    async def main() -> None:
+        async with asking(rude.url) as ask:
+            await ask.post("/ok")
+            task = asyncio.create_task(ask.post("/large-head-at-once"))
+            await asyncio.sleep(0)  # the request goes out
+            if loop == "uvloop":
+                await asyncio.sleep(0)  # which writes at the end of its turn
+            rude.events.wait("sent")  # on the loop itself, so that all of it is read at once
+            with pytest.raises(Broken, match="head"):
+                await task
+
+    run(main(), loop)
 
 
 def test_what_a_reply_holds(loop: str, rude: Rude) -> None:
@@ -275,6 +292,17 @@ def test_a_get_on_a_connection_that_closes_under_it_is_repeated_once(loop: str, 
     run(main(), loop)
     assert rude.accepted == 2
     assert rude.events.count("request 1") == 2
+
+
+def test_a_get_that_was_being_answered_is_not_repeated(loop: str, rude: Rude) -> None:
+    async def main() -> None:
+        async with asking(rude.url) as ask:
+            await ask.get("/second-is-cut")
+            with pytest.raises(Broken):
+                await ask.get("/second-is-cut")
+
+    run(main(), loop)
+    assert rude.accepted == 1
 
 
 def test_a_get_that_breaks_on_a_new_connection_is_not_repeated(loop: str, rude: Rude) -> None:
