@@ -84,7 +84,7 @@ class Refusal:
     status: Status | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SubmitDone:
     """A task was taken, or (`replayed`) had been under the same idempotency key."""
 
@@ -93,7 +93,7 @@ class SubmitDone:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TaskDone:
     """A call on a task took effect (or, for a repeated callback, had already)."""
 
@@ -125,7 +125,7 @@ Result = Refusal | SubmitDone | TaskDone | ServerDone | AlgorithmDone
 # --- effects ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """Tell whoever waits under `ref`."""
 
@@ -172,7 +172,7 @@ class Check:
     ref: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Changed:
     """A task's status changed."""
 
@@ -180,7 +180,7 @@ class Changed:
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptOver:
     """An attempt ended: for metrics and logs. `took_ms` from dispatch, `response_ms` to the predict answer."""
 

@@ -77,8 +77,7 @@ class Turn:
         counters[_STAT_INDEX[name]] += amount
 
     def count_task(self, task: Task, name: str, amount: int = 1) -> None:
-        """Add to a counter of the yard and of the task's type."""
-        self.count(YARD, name, amount)
+        """Add to a counter of the task's type; the yard's are the sums of the types' (see `finish`)."""
         self.count(("type", task.spec.type), name, amount)
 
     def audit(self, who: str, action: str, target: str, details: str | None = None) -> None:
@@ -211,8 +210,8 @@ class Turn:
                 )
             )
         if response is not None:
-            self.count(YARD, "responses")
-            self.count(YARD, "response_ms", response)
+            self.count_task(task, "responses")
+            self.count_task(task, "response_ms", response)
             self.count(("server", server.id), "responses")
             self.count(("server", server.id), "response_ms", response)
         self.plan.effects.append(
@@ -288,11 +287,17 @@ class Turn:
         for server in self.touched_servers.values():
             if server.id in memory.fleet.servers:
                 self._finish_server(server)
-        hour = self.now // HOUR_MS
-        for (scope, key), counters in self._stats.items():
-            writes.stats.append(StatRow._make((hour, scope, key, *counters, self.now)))
+        self._write_stats()
         self._ask_for_more()
         return self.plan
+
+    def _write_stats(self) -> None:
+        by_type = [counters for (scope, _), counters in self._stats.items() if scope == "type"]
+        if by_type:
+            self._stats[YARD] = [sum(column) for column in zip(*by_type, strict=True)]
+        hour = self.now // HOUR_MS
+        for (scope, key), counters in self._stats.items():
+            self.plan.writes.stats.append(StatRow._make((hour, scope, key, *counters, self.now)))
 
     def _write_task(self, task: Task) -> None:
         memory, writes = self.memory, self.plan.writes

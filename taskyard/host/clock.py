@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
+from random import Random, SystemRandom
+
+_chance = Random(SystemRandom().getrandbits(256))  # ids are unique, not secret
 
 
 class Clock:
@@ -28,6 +30,6 @@ class Clock:
 
 def new_task_id(now: int) -> str:
     """`task_` and a UUIDv7 (RFC 9562) in hex: 48 bits of ms, then 74 random ones, so ids sort by time."""
-    chance = int.from_bytes(os.urandom(10), "big")
+    chance = _chance.getrandbits(74)
     high, low = chance >> 62 & 0xFFF, chance & 0x3FFF_FFFF_FFFF_FFFF
     return f"task_{now << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low:032x}"

@@ -7,7 +7,6 @@ of its own (HKDF, RFC 5869), so that none of them tells anything of another, and
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import os
 import secrets
@@ -100,5 +99,5 @@ def _derive(key: str, purpose: bytes) -> bytes:
 
 def _proof(key: bytes, task_id: str, attempt: int, server_id: str) -> str:
     message = f"{task_id}\n{attempt}\n{server_id}".encode()
-    digest = hmac.new(key, message, hashlib.sha256).digest()[:PROOF_BYTES]
+    digest = hmac.digest(key, message, "sha256")[:PROOF_BYTES]
     return base64.urlsafe_b64encode(digest).decode()

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from taskyard.domain.fleet import Pool
 from taskyard.domain.health import State
+from taskyard.domain.outcomes import Outcome, Status
 from taskyard.engine.memory import Memory
-from taskyard.engine.plan import AttemptOver, Changed, Dispatch, Plan
+from taskyard.engine.plan import AttemptOver, Dispatch
 from taskyard.host.views import oldest_in
 
 LABELS_MOST = 50
@@ -26,31 +29,63 @@ _TURN_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 
 _SIZES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-class Metrics:
+class Buckets:
+    """A histogram that costs one bisection an observation; the library only shows it. `bounds` are upper limits."""
+
+    __slots__ = ("_counts", "_help", "_name", "_sum", "bounds")
+
+    def __init__(self, name: str, text: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._help = text
+        self.bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self._counts[bisect_left(self.bounds, value)] += 1
+        self._sum += value
+
+    def family(self) -> HistogramMetricFamily:
+        """As the library shows it: cumulative counts."""
+        names = [*map(str, self.bounds), "+Inf"]
+        return HistogramMetricFamily(
+            self._name, self._help, buckets=list(zip(names, accumulate(self._counts), strict=True)), sum_value=self._sum
+        )
+
+
+class Metrics(Collector):
     """One node's metrics. `memory` gives the engine's present memory, `sizes` the store's, `now` ms since the epoch."""
 
     def __init__(
         self, memory: Callable[[], Memory], sizes: Callable[[], dict[str, int]], now: Callable[[], int]
     ) -> None:
-        self._registry = registry = CollectorRegistry()
-        self._ended = Counter("taskyard_tasks_ended", "Tasks that ended.", ["status"], registry=registry)
-        self._outcomes = Counter("taskyard_attempts", "Attempts that ended.", ["outcome"], registry=registry)
-        self._wait = Histogram(
-            "taskyard_queue_wait_seconds", "From ready to dispatched.", buckets=_SECONDS, registry=registry
-        )
-        self._run = Histogram(
-            "taskyard_attempt_seconds", "From dispatch to the end of an attempt.", buckets=_SECONDS, registry=registry
-        )
-        self._response = Histogram(
-            "taskyard_dispatch_seconds", "From dispatch to the predict answer.", buckets=_SECONDS, registry=registry
-        )
-        self._turn_facts = Histogram("taskyard_turn_facts", "Facts in a turn.", buckets=_SIZES, registry=registry)
-        self._turn = Histogram(
-            "taskyard_turn_seconds", "A turn, its commit included.", buckets=_TURN_SECONDS, registry=registry
-        )
-        self._lag = Gauge("taskyard_loop_lag_seconds", "How late the event loop last woke.", registry=registry)
-        registry.register(_Now(memory, sizes, now))
+        self._ended = dict.fromkeys((status for status in Status if status.ended), 0)
+        self._outcomes: dict[Outcome, int] = {outcome: 0 for outcome in Outcome if outcome is not Outcome.ACCEPTED}
+        self._wait = Buckets("taskyard_queue_wait_seconds", "From ready to dispatched.", _SECONDS)
+        self._run = Buckets("taskyard_attempt_seconds", "From dispatch to the end of an attempt.", _SECONDS)
+        self._response = Buckets("taskyard_dispatch_seconds", "From dispatch to the predict answer.", _SECONDS)
+        self._turn_facts = Buckets("taskyard_turn_facts", "Facts in a turn.", _SIZES)
+        self._turn = Buckets("taskyard_turn_seconds", "A turn, its commit included.", _TURN_SECONDS)
+        self._lag = 0.0
+        self._registry = CollectorRegistry()
+        self._registry.register(_Now(memory, sizes, now))
+        self._registry.register(self)
         self._lag_task: asyncio.Task[None] | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """What was counted so far, for the library's registry."""
+        ended = CounterMetricFamily("taskyard_tasks_ended", "Tasks that ended.", labels=["status"])
+        for status, count in self._ended.items():
+            ended.add_metric([status.name], count)
+        outcomes = CounterMetricFamily("taskyard_attempts", "Attempts that ended.", labels=["outcome"])
+        for outcome, count in self._outcomes.items():
+            outcomes.add_metric([outcome.value], count)
+        yield ended
+        yield outcomes
+        for buckets in (self._wait, self._run, self._response, self._turn_facts, self._turn):
+            yield buckets.family()
+        yield GaugeMetricFamily("taskyard_loop_lag_seconds", "How late the event loop last woke.", value=self._lag)
 
     def start(self) -> None:
         """Begin to measure the event loop's lag."""
@@ -67,18 +102,20 @@ class Metrics:
         self._turn_facts.observe(facts)
         self._turn.observe(seconds)
 
-    def committed(self, plan: Plan) -> None:
-        """Count what a committed plan says happened."""
-        for effect in plan.effects:
-            if isinstance(effect, Dispatch):
-                self._wait.observe(effect.waited_ms / 1000)
-            elif isinstance(effect, AttemptOver):
-                self._outcomes.labels(effect.outcome.value).inc()
-                self._run.observe(effect.took_ms / 1000)
-                if effect.response_ms is not None:
-                    self._response.observe(effect.response_ms / 1000)
-            elif isinstance(effect, Changed) and effect.status.ended:
-                self._ended.labels(effect.status.name).inc()
+    def dispatched(self, effect: Dispatch) -> None:
+        """A committed plan dispatches an attempt."""
+        self._wait.observe(effect.waited_ms / 1000)
+
+    def attempt_over(self, effect: AttemptOver) -> None:
+        """A committed plan ended an attempt."""
+        self._outcomes[effect.outcome] += 1
+        self._run.observe(effect.took_ms / 1000)
+        if effect.response_ms is not None:
+            self._response.observe(effect.response_ms / 1000)
+
+    def ended(self, status: Status) -> None:
+        """A committed plan ended a task."""
+        self._ended[status] += 1
 
     def text(self) -> bytes:
         """All metrics."""
@@ -88,7 +125,7 @@ class Metrics:
         while True:
             due = time.monotonic() + LAG_INTERVAL_S
             await asyncio.sleep(LAG_INTERVAL_S)
-            self._lag.set(max(0.0, time.monotonic() - due))
+            self._lag = max(0.0, time.monotonic() - due)
 
 
 class _Now(Collector):
