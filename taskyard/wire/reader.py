@@ -23,6 +23,9 @@ _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]*)`")
 _WRONG = re.compile(r"^Expected `(?P<want>[^`]*)`, got `(?P<got>[^`]*)`")
 _RANGE = re.compile(r"^Expected `(?P<type>\w+)` (?P<rule>of length )?(?P<sign>[<>]=?) (?P<limit>\S+)")
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL
+)
 _NAMES = {
     "int": "an integer",
     "float": "a number",
@@ -224,8 +227,6 @@ def _integer(name: str, text: str) -> int | str:
 def _broken(body: bytes, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "the body is nested too deeply"
-    if isinstance(error, UnicodeDecodeError):
-        return "the body is not valid UTF-8"
     if not body.strip():
         return "the body is empty, a JSON object is expected"
     try:
@@ -233,8 +234,8 @@ def _broken(body: bytes, error: Exception) -> str:
     except UnicodeDecodeError as wrong:
         return f"the body is not valid UTF-8 (byte {wrong.start})"
     text = str(error).removeprefix("JSON is malformed: ")
-    if "surrogate" in text or "hex escape" in text:
-        return f"the body is not valid JSON: half of a surrogate pair, or a damaged escape in a string ({text})"
+    if "surrogate" in text or _LONE_SURROGATE.search(body):
+        return "the body is not valid JSON: a string in it has half of a surrogate pair (\\ud800 to \\udfff)"
     if "truncated" in text:
         return "the body is not valid JSON: it ends too early"
     return f"the body is not valid JSON: {text}"
