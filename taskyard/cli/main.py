@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from taskyard.cli import serve, servers, stats, tasks, token
+from taskyard.cli import demo, serve, servers, stats, tasks, token
 from taskyard.cli.stop import Stop
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _root(
 
 
 app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
 app.command("token")(token.token)
 app.add_typer(tasks.app)
 app.add_typer(servers.app)

@@ -1,0 +1,182 @@
+"""The demo runs as a newcomer runs it: real processes, a real load, an exit code that means something."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from taskyard.demo.account import account
+from taskyard.demo.load import Load
+from taskyard.demo.look import look, why
+from taskyard.demo.yard import Yard, running
+
+COMMAND = [sys.executable, "-c", "from taskyard.cli.main import main; main()", "demo"]
+URL = re.compile(r"export TASKYARD_URL=(\S+)")
+
+
+def listens(url: str) -> bool:
+    """Whether anything answers there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) == 0
+
+
+def children(pid: int) -> set[int]:
+    """The processes that `pid` has started and that still run."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def test_it_ends_by_itself_with_0_and_says_that_none_is_lost(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "--tasks", "40", "--seconds", "2", "--data-dir", str(tmp_path / "yard")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    url = URL.search(done.stdout)
+    assert url
+    # Address and token come first; no picture is drawn where there is no terminal.
+    assert done.stdout.index("TASKYARD_TOKEN") < done.stdout.index("submitted")
+    assert "\x1b" not in done.stdout
+    assert "40 tasks were submitted" in done.stdout
+    assert "None is lost" in done.stdout
+    assert not listens(url[1])
+    assert (tmp_path / "yard" / "jwt_secret").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_ends_its_processes(signum: signal.Signals) -> None:
+    with subprocess.Popen([*COMMAND, "--tasks", "400", "--seconds", "60"], stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout
+        try:
+            told = ""
+            while "completed" not in told:
+                line = demo.stdout.readline()
+                assert line, told
+                told += line
+            started = children(demo.pid)
+            assert len(started) == 4
+            demo.send_signal(signum)
+            assert demo.wait(30) == 130
+        finally:
+            demo.kill()
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+    url = URL.search(told)
+    assert url
+    assert not listens(url[1])
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Yard, list[str]]]:
+    """A yard that has worked off 14 tasks."""
+    with running(tmp_path_factory.mktemp("yard")) as yard, yard.client() as client:
+        load = Load(client, 14, 0.1)
+        load.start()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            counts = look(client).counts
+            if load.over and counts["completed"] == 14:
+                break
+            time.sleep(0.05)
+        yield yard, load.ids
+
+
+def test_a_sound_yard_has_no_faults(loaded: tuple[Yard, list[str]]) -> None:
+    yard, ids = loaded
+    with yard.client() as client:
+        found = account(client, ids, yard.logs)
+    assert found.faults == []
+    assert found.statuses == {"COMPLETED": 14}
+
+
+def test_each_way_to_lose_a_task_is_found(loaded: tuple[Yard, list[str]], tmp_path: Path) -> None:
+    yard, ids = loaded
+    logs = {}
+    for name, path in yard.logs.items():
+        logs[name] = tmp_path / path.name
+        logs[name].write_text(path.read_text())
+    swift = logs["swift"].read_text().splitlines()
+    line = json.loads(next(line for line in swift if '"completed"' in line))
+
+    def faults(lines: list[str], asked: list[str]) -> list[str]:
+        logs["swift"].write_text("".join(line + "\n" for line in lines))
+        with yard.client() as client:
+            return account(client, asked, logs).faults
+
+    assert faults(swift, [*ids, "task_" + "0" * 32]) == [
+        "task_" + "0" * 32 + ": lost, the node does not know it",
+    ]
+    assert faults([*swift, json.dumps(line | {"run": "swift-again"})], ids) == [
+        f"{line['task']}: completed by 2 runs: {line['run']}, swift-again"
+    ]
+    without = [one for one in swift if json.loads(one)["task"] != line["task"]]
+    assert faults(without, ids) == [f"{line['task']}: completed by 0 runs: no server says so"]
+    assert faults([*without, json.dumps(line | {"run": "other"})], ids) == [
+        f"{line['task']}: its result is not that of other"
+    ]
+    assert faults(swift, [one for one in ids if one != line["task"]]) == [
+        f"{line['task']}: a server worked on it, but nobody submitted it"
+    ]
+    assert faults([*swift, json.dumps({"task": "", "attempt": 1, "did": "failed", "active": 9})], ids) == [
+        "swift had 9 tasks at once and only 4 slots"
+    ]
+
+
+def test_why_names_what_keeps_each_server() -> None:
+    server = {
+        "id": "a",
+        "capabilities": ["x"],
+        "status": "online",
+        "misconfigured": False,
+        "pausedUntil": None,
+        "activeTasks": 1,
+        "maxConcurrent": 2,
+    }
+    task = {"capabilities": ["x"], "runAt": None}
+    assert why(task, [server], 0) == "a takes it next"
+    assert why(task, [server | {"activeTasks": 2}], 0) == "a is full (2/2)"
+    assert why(task, [server | {"status": "offline"}], 0) == "a is offline"
+    assert why(task, [server | {"pausedUntil": 5}], 0) == "a asked for a pause"
+    assert why(task, [server | {"misconfigured": True}], 0) == "a refuses our key"
+    assert why(task, [server | {"capabilities": []}], 0) == "no server has x"
+    assert why(task | {"runAt": 9000}, [server], 0) == "not before 9 s from now"
+    failed = {"outcome": "failed", "httpStatus": 500, "error": "", "serverId": "a"}
+    assert why(task | {"history": [failed]}, [server], 0) == "its next try is due soon, after HTTP 500 from a"
+
+
+def test_keep_stays_up_until_ctrl_c() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--tasks", "3", "--seconds", "0.1", "--keep"], stdout=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stdout
+        try:
+            told = ""
+            while "stay up" not in told:
+                line = demo.stdout.readline()
+                assert line, told
+                told += line
+            url = URL.search(told)
+            assert url
+            assert listens(url[1])
+            demo.send_signal(signal.SIGINT)
+            assert demo.wait(30) == 0
+        finally:
+            demo.kill()
+    assert not listens(url[1])
