@@ -1,13 +1,15 @@
 """Recovery: memory rebuilt from the store. The same code after a start, a crash and a failed commit.
 
-Attempts that the node was dispatching are `lost` (it cannot know how far they came) and their tasks go back to their
-places, due within a few seconds so that a herd is spread. Accepted attempts wait on for their callbacks, with at least
+Attempts that a stopped node was dispatching are `lost` (nobody knows how far they came) and their tasks go back to their
+places, due within a few seconds so that a herd is spread. After a failed commit the node lives on: what it still sends,
+or has an answer to, is not lost. Accepted attempts wait on for their callbacks, with at least
 a minute left. Lingers run on. Staleness of servers counts from now.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from random import Random
 
 from taskyard.domain.health import Health, State
@@ -25,8 +27,18 @@ from taskyard.engine.turn import Turn
 FIRST_CHECKS_SPREAD_MS = 1_000
 
 
-def recover(snapshot: Snapshot, limits: Limits, node: str, now: int, rng: Random) -> tuple[Engine, Plan]:
-    """An engine over the store's state, and a first plan that must be committed before anything else is done."""
+def recover(
+    snapshot: Snapshot,
+    limits: Limits,
+    node: str,
+    now: int,
+    rng: Random,
+    alive: Collection[tuple[str, int]] = (),
+) -> tuple[Engine, Plan]:
+    """An engine over the store's state, and a first plan that must be committed before anything else is done.
+
+    `alive` are the (task, attempt) pairs that this process is still sending, or whose end waits to be told.
+    """
     memory = Memory(limits, node)
     memory.place = snapshot.last_place
     memory.sweep_at = now + limits.sweep_ms
@@ -37,7 +49,7 @@ def recover(snapshot: Snapshot, limits: Limits, node: str, now: int, rng: Random
         _adopt_server(memory, server_of(row), now, rng)
     _adopt_queue(memory, snapshot)
     turn = Turn(memory, now, rng, NOTHING)
-    _adopt_runs(turn, snapshot)
+    _adopt_runs(turn, snapshot, alive)
     for server in memory.fleet.servers.values():
         turn.touch_server(server)
     turn.refresh_servers()
@@ -82,7 +94,7 @@ def _adopt_queue(memory: Memory, snapshot: Snapshot) -> None:
         memory.wakes.horizon = (last.wake_at, last.task_id)
 
 
-def _adopt_runs(turn: Turn, snapshot: Snapshot) -> None:
+def _adopt_runs(turn: Turn, snapshot: Snapshot, alive: Collection[tuple[str, int]]) -> None:
     memory, now, limits = turn.memory, turn.now, turn.memory.limits
     interrupted: list[Run] = []
     for record in snapshot.runs:
@@ -97,7 +109,7 @@ def _adopt_runs(turn: Turn, snapshot: Snapshot) -> None:
         run.beat_at = now
         run.saved_progress_at = now
         memory.hold(run, now)
-        if server is None or not run.accepted:
+        if server is None or not (run.accepted or (run.task_id, run.attempt) in alive):
             interrupted.append(run)
     for row in snapshot.lingering:
         server = memory.fleet.servers.get(row.server_id)

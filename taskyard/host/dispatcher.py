@@ -46,9 +46,6 @@ class Dispatcher:
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
 
-    def __len__(self) -> int:
-        return len(self._running)
-
     def dispatch(self, effect: Dispatch) -> None:
         """Begin to send an attempt."""
         key = (effect.task_id, effect.attempt)
@@ -64,6 +61,10 @@ class Dispatcher:
             asking = asyncio.get_running_loop().create_task(self._ask_to_stop(effect, effect.cancel_url))
             self._background.add(asking)
             asking.add_done_callback(self._background.discard)
+
+    def sending(self) -> set[tuple[str, int]]:
+        """The (task, attempt) pairs that are being sent."""
+        return set(self._running)
 
     async def idle(self, within_ms: int) -> None:
         """Wait until nothing is being sent any more, at most so long."""

@@ -43,6 +43,10 @@ class Inbox:
             self._control.append(fact)
         self.filled.set()
 
+    def ended(self) -> set[tuple[str, int]]:
+        """The (task, attempt) pairs whose end waits to be told."""
+        return {(fact.task_id, fact.attempt) for fact in self._ends if isinstance(fact, Ended)}
+
     def put_back(self, facts: Iterable[Fact]) -> None:
         """Put facts back in front of their classes, in their order."""
         for fact in reversed(list(facts)):

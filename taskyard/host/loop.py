@@ -33,7 +33,8 @@ REPEATABLE = (Ended, CalledBack, SlotFreed, Checked)
 class TurnLoop:
     """Takes turns until it is stopped.
 
-    `carry_out(plan, facts)` is called after each commit; `fail(facts, reason)` for facts whose turn came to nothing.
+    `carry_out(plan, facts)` is called after each commit; `fail(facts, reason)` for facts whose turn came to nothing;
+    `sending()` names the attempts that are being sent.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class TurnLoop:
         carry_out: Callable[[Plan, Sequence[Fact]], None],
         fail: Callable[[Sequence[Fact], str], None],
         observe: Callable[[int, float], None],
+        sending: Callable[[], set[tuple[str, int]]],
     ) -> None:
         self._storage = storage
         self._inbox = inbox
@@ -60,6 +62,7 @@ class TurnLoop:
         self._carry_out = carry_out
         self._fail = fail
         self._observe = observe
+        self._sending = sending
         self._rng = Random()
         self._deferred: list[Fact] = []
         self._task: asyncio.Task[None] | None = None
@@ -86,7 +89,8 @@ class TurnLoop:
     async def _recover(self) -> None:
         snapshot = await self._storage.write(lambda store: store.recover(self._limits.wake_entries))
         self._clock.not_before(snapshot.last_time)
-        engine, plan = recover(snapshot, self._limits, self._node, self._clock.now(), self._rng)
+        alive = self._sending() | self._inbox.ended()
+        engine, plan = recover(snapshot, self._limits, self._node, self._clock.now(), self._rng, alive)
         await self._commit(engine, plan)
         self.engine = engine
         self._carry_out(plan, ())

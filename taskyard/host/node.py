@@ -106,6 +106,7 @@ class Node:
                 carry_out=self._carry_out,
                 fail=self._fail,
                 observe=self._metrics.turned,
+                sending=self._dispatcher.sending,
             )
             self._sweeper = Sweeper(self._storage, self.now, settings.retention)
             await self._loop.start()
