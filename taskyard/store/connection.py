@@ -21,7 +21,8 @@ WAL_PAGES: Final = 8_000
 WAL_MOST_BYTES: Final = 128 << 20
 _WRITER_CACHE_KIB: Final = 65_536
 _READER_CACHE_KIB: Final = 4_096
-_BUSY_S: Final = 5.0
+# Nobody else writes, so only the cutting of the WAL ever waits, for reads.
+_BUSY_S: Final = 0.25
 
 _DATA_ERRORS: Final = (
     sqlite3.IntegrityError,
@@ -96,7 +97,8 @@ class Connection:
 
     def change_each(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
         """Carry out a change once for each row of values."""
-        self._db.executemany(statement, rows)
+        # sqlite3 reads a plain tuple a quarter faster than a named one.
+        self._db.executemany(statement, map(tuple, rows))
 
     # --- transactions ------------------------------------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class Connection:
         """Check the structure of the whole file, about a second per GiB. Raises `sqlite3.DatabaseError`."""
         verdict = self._pragma("PRAGMA quick_check(1)")
         if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
+            raise sqlite3.DatabaseError(str(verdict).splitlines()[-1])
 
     def migrate(self, application: int, number: int, statements: Iterable[str]) -> None:
         """Carry out one step of the schema and note its number, all or nothing."""
@@ -167,7 +169,8 @@ class Connection:
     def release(self, pages: int) -> None:
         """Give at most so many free pages back to the file system, when more than a quarter of the file is free."""
         if self._pragma("PRAGMA freelist_count") * 4 > self._pragma("PRAGMA page_count"):
-            self._pragma("PRAGMA incremental_vacuum(" + str(pages) + ")")
+            # Works a page per step, and only a script is stepped to its end.
+            self._db.executescript("PRAGMA incremental_vacuum(" + str(pages) + ")")
 
     def close(self) -> None:
         """Close; a transaction that is open is rolled back."""

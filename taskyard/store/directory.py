@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Final
@@ -58,7 +59,7 @@ class DataDirectory:
         """Make the database file when there is none, readable by its owner alone, and check what is there."""
         try:
             # SQLite gives the WAL the mode of the database, so the umask does not matter.
-            os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self.database, os.O_RDWR | os.O_CREAT, 0o600))
             for file in (self.database, self.beside("-wal"), self.beside("-shm")):
                 if file.exists():
                     _check_private(file, "600")
@@ -78,8 +79,7 @@ class DataDirectory:
 
     def free_bytes(self) -> int:
         """The room that is left for files of this user, in bytes."""
-        room = os.statvfs(self.path)
-        return room.f_bavail * room.f_frsize
+        return shutil.disk_usage(self.path).free
 
     def release(self) -> None:
         """Let others have the directory."""
@@ -88,7 +88,7 @@ class DataDirectory:
 
 def _check_private(path: Path, mode: str) -> None:
     """Refuse what other users could read."""
-    if stat.S_IMODE(path.stat().st_mode) & _OTHERS:
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & _OTHERS:
         raise _unusable(path, "other users could read it: chmod ", mode, " ", str(path))
 
 

@@ -18,8 +18,8 @@ from taskyard.store.queries import QUERIES
 from taskyard.store.records import records
 from taskyard.store.turns import id_list
 
-# Rows that one call may examine: about 50 ms.
-EXAMINE_MOST: Final = 20_000
+# Rows that one call may examine: about 60 ms.
+EXAMINE_MOST: Final = 10_000
 _FIRST_STEP: Final = 64
 _STEP: Final = 1_000
 # More lanes or types than these are not merged: another index is walked, and they are checked on the way.

@@ -76,11 +76,8 @@ class SqliteStore:
             return turns.look_up(self._writer, ask)
 
     def commit(self, plan: Plan) -> Receipt:
-        """Store a plan and read what it asks for, in one durable transaction. Raises `BadData`, `OutcomeUnknown`."""
+        """Store a plan and read what it asks for, in one durable transaction. Raises `BadData` or `OutcomeUnknown`."""
         self._check_open()
-        if not plan.writes:
-            with self._writer.reading():
-                return turns.read(self._writer, plan)
         with self._changing():
             turns.write(self._writer, plan.writes)
             return turns.read(self._writer, plan)
