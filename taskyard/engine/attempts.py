@@ -12,6 +12,7 @@ from taskyard.domain.outcomes import AFTER, WORDS, Effect, Outcome, Status, back
 from taskyard.domain.server import PROBE_INTERVAL_MS, Server
 from taskyard.domain.task import Run, Task
 from taskyard.domain.window import rank_of
+from taskyard.engine import tally
 from taskyard.engine.facts import CalledBack, Ended, SlotFreed
 from taskyard.engine.plan import TaskDone
 from taskyard.engine.tasks import find, stop
@@ -55,7 +56,7 @@ def finish_attempt(turn: Turn, run: Run, end: Ending, delay_ms: int = 0) -> None
             _end(turn, task, run, after.exhausted or Status.FAILED, end)
             return
         if task.failures == 1:
-            turn.count_task(task, "retried")
+            turn.tally.of_type(task.spec.type)[tally.RETRIED] += 1
         task.avoid = run.server.id
         task.rank = rank_of(task.spec.priority, turn.memory.next_place())
         wait = backoff_ms(task.failures, task.spec.backoff_base_ms, task.spec.backoff_cap_ms, turn.rng.random())

@@ -13,6 +13,7 @@ from taskyard.domain.fleet import Flow, Pool
 from taskyard.domain.outcomes import Status
 from taskyard.domain.server import PROBE_INTERVAL_MS, Server
 from taskyard.domain.task import Task
+from taskyard.engine import tally
 from taskyard.engine.plan import Changed, Dispatch
 from taskyard.engine.turn import Turn
 
@@ -118,8 +119,9 @@ def _dispatch(turn: Turn, task: Task, server: Server) -> None:
         memory.fleet.refresh(server, now)
     waited = max(0, now - task.queued_at)
     if run.attempt == 1:
-        turn.count_task(task, "waits")
-        turn.count_task(task, "wait_ms", waited)
+        counters = turn.tally.of_type(spec.type)
+        counters[tally.WAITS] += 1
+        counters[tally.WAIT_MS] += waited
     payload = task.payload
     if payload is None:
         turn.plan.payloads.append(task.id)

@@ -1,9 +1,9 @@
 """Recovery: memory rebuilt from the store. The same code after a start, a crash and a failed commit.
 
-Attempts that a stopped node was dispatching are `lost` (nobody knows how far they came) and their tasks go back to their
-places, due within a few seconds so that a herd is spread. After a failed commit the node lives on: what it still sends,
-or has an answer to, is not lost. Accepted attempts wait on for their callbacks, with at least
-a minute left. Lingers run on. Staleness of servers counts from now.
+Attempts that a stopped node was dispatching are `lost` (nobody knows how far they came) and their tasks go back to
+their places, due within a few seconds so that a herd is spread. After a failed commit the node lives on: what it still
+sends, or has an answer to, is not lost. Accepted attempts wait on for their callbacks, with at least a minute left.
+Lingers run on. Staleness of servers counts from now.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from taskyard.domain.fleet import Fleet
@@ -10,7 +11,43 @@ from taskyard.domain.health import Health, State
 from taskyard.domain.outcomes import Outcome, Status
 from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Spec, Task
-from taskyard.engine.rows import QueueRow, Record, RunRow, ServerRow, TaskRow
+from taskyard.engine.rows import NewTask, QueueRow, Record, RunRow, ServerRow, TaskRow
+
+
+@lru_cache(maxsize=1024)
+def json_of(words: tuple[str, ...]) -> str:
+    """A list of words as JSON text; the same few come again and again."""
+    return json.dumps(words, ensure_ascii=False)
+
+
+def new_task_row(task: Task) -> NewTask:
+    """The facts of a task as a row."""
+    spec = task.spec
+    return NewTask(
+        spec.id,
+        spec.owner,
+        spec.type,
+        spec.priority,
+        task.lane.id,
+        json_of(spec.capabilities),
+        spec.group,
+        spec.pin,
+        1 if spec.run_async else 0,
+        spec.run_at,
+        spec.timeout_ms,
+        spec.ttl_ms,
+        spec.queue_timeout_ms,
+        spec.heartbeat_timeout_ms,
+        spec.max_retries,
+        spec.backoff_base_ms,
+        spec.backoff_cap_ms,
+        json_of(spec.tags) if spec.tags else None,
+        spec.metadata,
+        spec.resubmit_of,
+        spec.hops,
+        spec.traceparent,
+        spec.created_at,
+    )
 
 
 def queue_row(task: Task, now: int) -> QueueRow:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from taskyard.domain.outcomes import VERDICTS, Outcome, Status
 from taskyard.domain.task import Task
 from taskyard.domain.window import rank_of
+from taskyard.engine import tally
 from taskyard.engine.facts import CancelAsked, Judged, PurgeAsked, RetryAsked, Submitted
 from taskyard.engine.plan import SubmitDone, TaskDone
 from taskyard.engine.rows import KeyRow
-from taskyard.engine.states import task_of
-from taskyard.engine.turn import Turn, new_task_row
+from taskyard.engine.states import new_task_row, task_of
+from taskyard.engine.turn import Turn
 
 RETRYABLE = (Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
 
@@ -79,7 +80,7 @@ def submit(turn: Turn, fact: Submitted) -> None:
         writes.keys.append(KeyRow(spec.owner, fact.key, fact.key_hash, spec.id, spec.created_at, expires))
         turn.new_keys[spec.owner, fact.key] = (fact.key_hash, spec.id, spec.created_at)
     turn.touch(task)
-    turn.count_task(task, "created")
+    turn.tally.of_type(spec.type)[tally.CREATED] += 1
     turn.answer(fact.ref, SubmitDone(spec.id, spec.created_at))
 
 

@@ -14,6 +14,7 @@ from taskyard.domain.health import State
 from taskyard.domain.outcomes import AFTER, Outcome, Status
 from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Task
+from taskyard.engine import tally
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import (
     Abort,
@@ -29,12 +30,15 @@ from taskyard.engine.plan import (
     TaskDone,
     WakeRead,
 )
-from taskyard.engine.rows import STAT_NAMES, AttemptRow, AuditRow, EndedTask, LaneRow, NewTask, StatRow
+from taskyard.engine.rows import AttemptRow, AuditRow, EndedTask, LaneRow
 from taskyard.engine.states import queue_row, run_row, server_row
 
-HOUR_MS = 3_600_000
-_STAT_INDEX = {name: index for index, name in enumerate(STAT_NAMES)}
-YARD = ("yard", "")
+_ENDED = {
+    Status.COMPLETED: tally.COMPLETED,
+    Status.FAILED: tally.FAILED,
+    Status.TIMEOUT: tally.TIMED_OUT,
+    Status.CANCELLED: tally.CANCELLED,
+}
 ERROR_MOST = 4096
 
 
@@ -52,7 +56,7 @@ class Turn:
         self.touched_runs: set[Run] = set()
         self.touched_servers: dict[str, Server] = {}
         self.new_keys: dict[tuple[str, str], tuple[str, str, int]] = {}
-        self._stats: dict[tuple[str, str], list[int]] = {}
+        self.tally = tally.Tally()
 
     # --- answers, counters, audit ------------------------------------------------------------------------------------
 
@@ -68,17 +72,6 @@ class Turn:
     def done(self, ref: int, task: Task) -> None:
         """Say that a call on a task took effect."""
         self.answer(ref, TaskDone(task.id, task.status, self.now))
-
-    def count(self, scope: tuple[str, str], name: str, amount: int = 1) -> None:
-        """Add to a counter of this hour."""
-        counters = self._stats.get(scope)
-        if counters is None:
-            counters = self._stats[scope] = [0] * len(STAT_NAMES)
-        counters[_STAT_INDEX[name]] += amount
-
-    def count_task(self, task: Task, name: str, amount: int = 1) -> None:
-        """Add to a counter of the task's type; the yard's are the sums of the types' (see `finish`)."""
-        self.count(("type", task.spec.type), name, amount)
 
     def audit(self, who: str, action: str, target: str, details: str | None = None) -> None:
         """Record who did what."""
@@ -154,13 +147,7 @@ class Turn:
         )
         if result is not None:
             self.plan.writes.results.append((task.id, result))
-        counter = {
-            Status.COMPLETED: "completed",
-            Status.FAILED: "failed",
-            Status.TIMEOUT: "timed_out",
-            Status.CANCELLED: "cancelled",
-        }[status]
-        self.count_task(task, counter)
+        self.tally.of_type(task.spec.type)[_ENDED[status]] += 1
         self.plan.effects.append(Changed(task.id, status))
 
     # --- attempts ----------------------------------------------------------------------------------------------------
@@ -182,18 +169,18 @@ class Turn:
         server = run.server
         took = max(0, now - run.started_at)
         response = None if run.responded_at is None else max(0, run.responded_at - run.started_at)
+        counted = (self.tally.of_type(task.spec.type), self.tally.of_server(server.id))
         if outcome is Outcome.COMPLETED:
-            self.count_task(task, "attempts_ok")
-            self.count_task(task, "run_ms", took)
-            self.count(("server", server.id), "attempts_ok")
-            self.count(("server", server.id), "run_ms", took)
+            for counters in counted:
+                counters[tally.ATTEMPTS_OK] += 1
+                counters[tally.RUN_MS] += took
             server.learn(task.spec.type, took)
             server.health.good()
             self.touch_server(server)
         else:
             if AFTER[outcome].counter == "failures":
-                self.count_task(task, "attempts_failed")
-                self.count(("server", server.id), "attempts_failed")
+                for counters in counted:
+                    counters[tally.ATTEMPTS_FAILED] += 1
             self.plan.writes.attempts.append(
                 AttemptRow(
                     task_id=task.id,
@@ -210,10 +197,9 @@ class Turn:
                 )
             )
         if response is not None:
-            self.count_task(task, "responses")
-            self.count_task(task, "response_ms", response)
-            self.count(("server", server.id), "responses")
-            self.count(("server", server.id), "response_ms", response)
+            for counters in counted:
+                counters[tally.RESPONSES] += 1
+                counters[tally.RESPONSE_MS] += response
         self.plan.effects.append(
             AttemptOver(task.id, run.attempt, server.id, task.spec.type, outcome, took, response, error)
         )
@@ -254,7 +240,7 @@ class Turn:
     def _finish_server(self, server: Server) -> None:
         memory = self.memory
         if server.was_online:
-            self.count(("server", server.id), "online_ms", self.now - server.online_booked_at)
+            self.tally.of_server(server.id)[tally.ONLINE_MS] += self.now - server.online_booked_at
         server.online_booked_at = self.now
         server.was_online = server.health.state is State.ONLINE
         status = server.status
@@ -287,17 +273,9 @@ class Turn:
         for server in self.touched_servers.values():
             if server.id in memory.fleet.servers:
                 self._finish_server(server)
-        self._write_stats()
+        writes.stats.extend(self.tally.rows(self.now))
         self._ask_for_more()
         return self.plan
-
-    def _write_stats(self) -> None:
-        by_type = [counters for (scope, _), counters in self._stats.items() if scope == "type"]
-        if by_type:
-            self._stats[YARD] = [sum(column) for column in zip(*by_type, strict=True)]
-        hour = self.now // HOUR_MS
-        for (scope, key), counters in self._stats.items():
-            self.plan.writes.stats.append(StatRow._make((hour, scope, key, *counters, self.now)))
 
     def _write_task(self, task: Task) -> None:
         memory, writes = self.memory, self.plan.writes
@@ -327,33 +305,3 @@ class Turn:
             assert memory.wakes.horizon is not None
             at, task_id = memory.wakes.horizon
             plan.wakes = WakeRead(at, task_id, memory.limits.wake_entries // 4)
-
-
-def new_task_row(task: Task) -> NewTask:
-    """The facts of a task as a row."""
-    spec = task.spec
-    return NewTask(
-        spec.id,
-        spec.owner,
-        spec.type,
-        spec.priority,
-        task.lane.id,
-        json.dumps(spec.capabilities, ensure_ascii=False) if spec.capabilities else "[]",
-        spec.group,
-        spec.pin,
-        1 if spec.run_async else 0,
-        spec.run_at,
-        spec.timeout_ms,
-        spec.ttl_ms,
-        spec.queue_timeout_ms,
-        spec.heartbeat_timeout_ms,
-        spec.max_retries,
-        spec.backoff_base_ms,
-        spec.backoff_cap_ms,
-        json.dumps(spec.tags, ensure_ascii=False) if spec.tags else None,
-        spec.metadata,
-        spec.resubmit_of,
-        spec.hops,
-        spec.traceparent,
-        spec.created_at,
-    )
