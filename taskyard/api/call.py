@@ -80,7 +80,7 @@ class Call:
 
     async def watch(self, waiter: asyncio.Future[bool]) -> bool:
         """As `until`, for a wait that has begun."""
-        gone = asyncio.ensure_future(self._gone())
+        gone: asyncio.Future[bool] = asyncio.ensure_future(self._gone())
         try:
             await asyncio.wait({waiter, gone}, return_when=asyncio.FIRST_COMPLETED)
             if waiter.done():
@@ -90,10 +90,11 @@ class Call:
             gone.cancel()
             waiter.cancel()
 
-    async def _gone(self) -> None:
-        """Until the client has gone. A request whose body nobody has read still has that to say first."""
+    async def _gone(self) -> bool:
+        """True once the client has gone. A request whose body nobody has read still has that to say first."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
+        return True
 
 
 def granted(result: Result, kind: type[R]) -> R:
