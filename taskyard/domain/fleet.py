@@ -296,9 +296,10 @@ class Fleet:
         return flow
 
     def _leave_pool(self, lane: Lane) -> None:
-        lane.pool.lanes.discard(lane)
-        if not lane.pool.lanes:
-            self.pools.pop((lane.pool.mask, lane.pool.pin), None)
+        pool = lane.pool
+        pool.lanes.discard(lane)
+        if not pool.lanes and self.pools.get((pool.mask, pool.pin)) is pool:  # a new lane's first pool is no real one
+            del self.pools[pool.mask, pool.pin]
 
     def _repool(self, lane: Lane) -> None:
         mask = 0
