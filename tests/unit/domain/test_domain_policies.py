@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from taskyard.domain.health import State
 from taskyard.domain.policies import DEFAULT_POLICY, POLICIES
-from taskyard.domain.server import AWAY, Server
+from taskyard.domain.server import Server
 from tests.support.fleets import Yard
 
 NAMES = sorted(POLICIES)

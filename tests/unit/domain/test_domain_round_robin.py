@@ -132,7 +132,7 @@ def test_plain_takes_every_server_once_a_round(weights: list[int], picks: int) -
     yard = Yard("round-robin")
     servers = [yard.add(f"s{n}", weight) for n, weight in enumerate(weights)]
     order = [picked(yard) for _ in range(picks)]
-    for begin in range(0, picks - len(servers) + 1):
+    for begin in range(picks - len(servers) + 1):
         assert set(order[begin : begin + len(servers)]) == set(servers)
 
 
