@@ -255,6 +255,7 @@ def http_server(app: Any, settings: Settings) -> HttpServer:
     Limited.limits = limits
     config = Config(
         app,
+        interface="asgi3",
         http=Limited,
         ws="none",
         lifespan="off",

@@ -169,7 +169,9 @@ class Backend:
         self.checks = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(self._app, lifespan="off", ws="none", log_level="critical", timeout_keep_alive=60)
+        config = uvicorn.Config(
+            self._app, interface="asgi3", lifespan="off", ws="none", log_level="critical", timeout_keep_alive=60
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
         self._thread.start()
