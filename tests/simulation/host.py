@@ -1,0 +1,333 @@
+"""The host of the simulation: collects facts into turns and carries out effects after the commit, and only then.
+
+The same steps as the real host takes, without asyncio: each step is an event in virtual time, and between any two of
+them the node may die (see `crashes`). Knows the engine and the store; what clients and backends do is theirs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from time import perf_counter_ns
+from typing import Protocol
+
+from taskyard.engine.engine import NOTHING, Engine
+from taskyard.engine.facts import Checked, Fact, SlotFreed
+from taskyard.engine.plan import Abort, Answer, Check, Dispatch, Plan, Receipt, Result, SubmitDone
+from taskyard.engine.recovery import recover
+from taskyard.store.port import OutcomeUnknown
+from taskyard.store.sqlite import SqliteStore
+from tests.simulation.crashes import Crashes, FragileConnection, Stage
+from tests.simulation.journal import Journal
+from tests.simulation.plain import plain_turn
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import World
+
+NODE = "node-1"
+Waiter = Callable[[Result | None], None]
+
+
+class Yard(Protocol):
+    """Where dispatches go: the backends, by the id under which they are registered."""
+
+    def post(self, dispatch: Dispatch, answer: Callable[[Fact], None]) -> None:
+        """A dispatch is sent; `answer` takes the dispatcher's word on it."""
+
+    def cancel(self, server_id: str, task_id: str, attempt: int) -> bool:
+        """The cancel endpoint is asked; whether it confirms."""
+
+    def hang_up(self, task_id: str, attempt: int) -> None:
+        """The connection of a dispatch is closed."""
+
+    def check(self, server_id: str) -> tuple[bool, tuple[str, ...] | None]:
+        """A health check: whether it passes, and the capabilities that it tells."""
+
+
+class Host:
+    """One node. What was planned in an earlier life of the process, or for an engine thrown away, does not happen."""
+
+    def __init__(
+        self, world: World, scenario: Scenario, journal: Journal, directory: Path, crashes: Crashes, rng: Random
+    ) -> None:
+        self.engine: Engine | None = None
+        self.yard: Yard | None = None
+        self.turns = 0
+        self.admitted = 0
+        self.engine_ns = 0
+        self.shapes: Counter[tuple[str, ...]] = Counter()
+        self.at_rest: Callable[[str], None] = lambda moment: None
+        self._world = world
+        self._scenario = scenario
+        self._journal = journal
+        self._directory = directory
+        self._crashes = crashes
+        self._rng = rng
+        self._store: SqliteStore | None = None
+        self._inbox: deque[Fact] = deque()
+        self._waiting: dict[int, Waiter] = {}
+        self._refs = 0
+        self._lives = 0
+        self._engines = 0
+        self.busy = False
+        self._turn_at: int | None = None
+        self._connections: dict[tuple[str, int], Callable[[Fact], None]] = {}
+
+    # --- facts -------------------------------------------------------------------------------------------------------
+
+    def next_ref(self) -> int:
+        """A number for whoever will wait for an answer."""
+        self._refs += 1
+        return self._refs
+
+    def ask(self, fact: Fact, waiter: Waiter) -> None:
+        """Take a call in; `waiter` gets the result, or `None` when the node is down or dies over it."""
+        if self.engine is None:
+            self._world.after(1, waiter, None)
+            return
+        fact.ref = fact.ref or self.next_ref()
+        self._waiting[fact.ref] = waiter
+        self._tell(fact)
+
+    def _tell(self, fact: Fact) -> None:
+        self._inbox.append(fact)
+        self._plan_turn(self._world.now + int(self._rng.random() * self._scenario.turn_delay_ms))
+
+    # --- turns -------------------------------------------------------------------------------------------------------
+
+    def _plan_turn(self, at: int) -> None:
+        if not self.busy and (self._turn_at is None or at < self._turn_at):
+            self._turn_at = max(at, self._world.now)
+            self._world.at(self._turn_at, self._begin, self._engines, self._turn_at)
+
+    def _begin(self, number: int, at: int) -> None:
+        engine, store = self.engine, self._store
+        if number != self._engines or self._turn_at != at or engine is None:
+            return
+        assert store is not None
+        self._turn_at = None
+        self.busy = True
+        facts = [self._inbox.popleft() for _ in range(min(len(self._inbox), self._scenario.batch))]
+        if facts and self._crash(Stage.BEFORE_LOOKUP, facts):
+            return
+        begun = perf_counter_ns()
+        ask = engine.lookup(facts)
+        self.engine_ns += perf_counter_ns() - begun
+        found = store.lookup(ask) if ask else NOTHING
+        if ask and self._crash(Stage.BEFORE_TURN, facts):
+            return
+        begun = perf_counter_ns()
+        plan = engine.turn(facts, found, self._world.now, self._rng)
+        self.engine_ns += perf_counter_ns() - begun
+        if plan.writes and self._crash(Stage.BEFORE_COMMIT, facts, plan):
+            return
+        took = int(self._rng.random() * self._scenario.commit_ms)
+        if took:
+            self._world.after(took, self._finish, number, facts, plan)
+        else:
+            self._finish(number, facts, plan)
+
+    def _finish(self, number: int, facts: list[Fact], plan: Plan) -> None:
+        engine = self.engine
+        if number != self._engines or engine is None:
+            return
+        try:
+            receipt = self._commit(facts, plan)
+        except OutcomeUnknown:
+            self._fail(facts)
+            return
+        if plan.writes and self._crash(Stage.BEFORE_SETTLE, facts, plan):
+            return
+        begun = perf_counter_ns()
+        engine.settle(plan, receipt)
+        self.engine_ns += perf_counter_ns() - begun
+        self.turns += 1
+        self._note_shape(facts, plan, "")
+        if plan.effects and self._crash(Stage.BEFORE_EFFECTS, facts, plan):
+            return
+        self.busy = False
+        self._inbox.extendleft(reversed(plan.deferred))
+        if self._carry_out(plan, facts):
+            self._plan_next(plan)
+
+    def _plan_next(self, plan: Plan) -> None:
+        assert self.engine is not None
+        if plan.again or self._inbox:
+            self._plan_turn(self._world.now)
+        elif (at := self.engine.next_at()) is not None:
+            self._plan_turn(at)
+
+    def _commit(self, facts: list[Fact], plan: Plan) -> Receipt:
+        assert self._store is not None
+        if plan.is_empty():
+            receipt = Receipt()
+        elif plan.writes and self._crashes.strikes(Stage.IN_COMMIT):
+            self._note_shape(facts, plan, Stage.IN_COMMIT)
+            kinds = sum(1 for kind in plan.writes.__slots__ if getattr(plan.writes, kind))
+            self._writer.fail_in(self._rng.randrange(kinds))
+            receipt = self._store.commit(plan)
+        else:
+            receipt = self._store.commit(plan)
+        assert self.engine is not None
+        due = self.engine.next_at()
+        self._journal.write(plan.now, "host", "turn", *plain_turn(facts, plan, due is not None and due <= plan.now))
+        if plan.writes and self._crashes.strikes(Stage.AFTER_COMMIT):
+            self._note_shape(facts, plan, Stage.AFTER_COMMIT)
+            raise OutcomeUnknown("nobody knows")
+        return receipt
+
+    # --- effects -----------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, plan: Plan, facts: list[Fact]) -> bool:
+        """Carry out a plan's effects; `False` when the node died over them."""
+        stop = -1
+        if len(plan.effects) > 1 and self._crashes.strikes(Stage.AMONG_EFFECTS):
+            stop = self._rng.randrange(1, len(plan.effects))
+        for done, effect in enumerate(plan.effects):
+            if done == stop:
+                self._die(Stage.AMONG_EFFECTS, facts, plan)
+                return False
+            if isinstance(effect, Answer):
+                if isinstance(effect.result, SubmitDone) and not effect.result.replayed:
+                    self.admitted += 1
+                    self._crashes.arm(self.admitted)
+                waiter = self._waiting.pop(effect.ref, None)
+                if waiter is not None:
+                    waiter(effect.result)
+            elif isinstance(effect, Dispatch):
+                self._world.after(int(self._rng.random() * 5), self._dispatch, self._lives, effect)
+            elif isinstance(effect, Abort):
+                self._world.after(int(self._rng.random() * 5), self._abort, self._lives, effect)
+            elif isinstance(effect, Check):
+                self._world.after(int(self._rng.random() * 50), self._check, self._lives, effect)
+        return True
+
+    def _dispatch(self, life: int, dispatch: Dispatch) -> None:
+        if life != self._lives:
+            return
+        assert self.yard is not None
+        key = dispatch.task_id, dispatch.attempt
+
+        def answer(fact: Fact) -> None:
+            if self._connections.get(key) is answer:
+                del self._connections[key]
+                self._tell(fact)
+
+        self._connections[key] = answer
+        self.yard.post(dispatch, answer)
+
+    def _abort(self, life: int, abort: Abort) -> None:
+        if life != self._lives:
+            return
+        assert self.yard is not None
+        if self._connections.pop((abort.task_id, abort.attempt), None) is not None:
+            self.yard.hang_up(abort.task_id, abort.attempt)
+        if abort.cancel_url is not None and self.yard.cancel(abort.server_id, abort.task_id, abort.attempt):
+            self._tell(SlotFreed(task_id=abort.task_id, attempt=abort.attempt))
+
+    def _check(self, life: int, check: Check) -> None:
+        if life != self._lives:
+            return
+        assert self.yard is not None
+        passed, capabilities = self.yard.check(check.server_id)
+        error = None if passed else "503 from the health endpoint"
+        self._tell(
+            Checked(
+                check.ref,
+                server_id=check.server_id,
+                passed=passed,
+                took_ms=5,
+                error=error,
+                capabilities=capabilities,
+            )
+        )
+
+    # --- dying and starting ------------------------------------------------------------------------------------------
+
+    @property
+    def _writer(self) -> FragileConnection:
+        assert self._store is not None
+        writer = self._store._writer
+        assert isinstance(writer, FragileConnection)
+        return writer
+
+    def _note_shape(self, facts: list[Fact], plan: Plan | None, stage: str) -> None:
+        """Count what was interleaved: the kinds of facts and effects of a turn, and where it was cut off."""
+        effects = [type(effect).__name__ for effect in plan.effects] if plan is not None else []
+        self.shapes[stage, *[type(fact).__name__ for fact in facts], "", *effects] += 1
+
+    def _crash(self, stage: Stage, facts: list[Fact], plan: Plan | None = None) -> bool:
+        if not self._crashes.strikes(stage):
+            return False
+        self._die(stage, facts, plan)
+        return True
+
+    def _die(self, stage: Stage, facts: list[Fact], plan: Plan | None = None) -> None:
+        """The process is gone: memory, inbox, connections. It is started again after a while."""
+        assert self._store is not None
+        self._note_shape(facts, plan, stage)
+        self._journal.write(self._world.now, "host", "crash", stage)
+        self._lives += 1
+        self._forget()
+        for key in list(self._connections):
+            del self._connections[key]
+            if self.yard is not None:
+                self.yard.hang_up(*key)
+        self._store.close()
+        self._store = None
+        self.at_rest("down")
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting.values():
+            self._world.after(1, waiter, None)
+        self._world.after(int(self._rng.random() * self._scenario.downtime_ms), self.start)
+
+    def _forget(self) -> None:
+        self._engines += 1
+        self.engine = None
+        self._inbox.clear()
+        self.busy = False
+        self._turn_at = None
+
+    def _fail(self, facts: list[Fact]) -> None:
+        """A commit failed, or may have: the turn's callers get 503, memory is dropped, the process lives."""
+        inbox = list(self._inbox)
+        self._forget()
+        for fact in facts:
+            waiter = self._waiting.pop(fact.ref, None)
+            if waiter is not None:
+                self._world.after(1, waiter, None)
+        self._inbox.extend(inbox)
+        self._recover()
+
+    def start(self) -> None:
+        """Start the process."""
+        self._store = SqliteStore(self._directory, connect=FragileConnection)
+        self._recover()
+
+    def _recover(self) -> None:
+        """Build memory from the store and commit what follows from it."""
+        assert self._store is not None
+        store, limits, now = self._store, self._scenario.limits, self._world.now
+        self.at_rest("before recovery")
+        engine, plan = recover(store.recover(limits.wake_entries), limits, NODE, now, self._rng)
+        if self._crash(Stage.IN_RECOVERY, [], plan):
+            return
+        receipt = Receipt() if plan.is_empty() else store.commit(plan)
+        self._journal.write(now, "host", "recovered", *plain_turn([], plan, True))
+        if self._crashes.strikes(Stage.RECOVERY_COMMIT):
+            self._note_shape([], plan, Stage.RECOVERY_COMMIT)
+            self._fail([])
+            return
+        if self._crash(Stage.AFTER_RECOVERY, [], plan):
+            return
+        engine.settle(plan, receipt)
+        self.engine = engine
+        self._carry_out(plan, [])
+        self._plan_turn(now)
+
+    def stop(self) -> None:
+        """Close the store; the run is over."""
+        self._forget()
+        if self._store is not None:
+            self._store.close()

@@ -1,0 +1,292 @@
+"""The oracle's ledger of servers: what each declared, whether it may be given a task, and which slots are taken.
+
+Kept from the facts and effects of committed turns alone. Shares no code with Taskyard and imports nothing of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+PAUSE_LEAST_MS = 1_000  # a 429 without a time: 1 s, doubling to 30 s
+PAUSE_MOST_MS = 30_000
+PAUSE_BELIEVED_MS = 300_000
+PROBE_MS = 60_000
+IN_A_ROW = 3
+
+Attempt = tuple[str, int]
+Lane = tuple[frozenset[str], str, str]
+
+
+class Violation(Exception):
+    """A promise was broken. `rule` is the promise's short name."""
+
+    def __init__(self, rule: str, details: str) -> None:
+        super().__init__(f"{rule}: {details}")
+        self.rule = rule
+
+
+@dataclass
+class Box:
+    """A registered server. `slots` maps an attempt to when it was given up, `None` while it was not.
+
+    `unsure` stands from a registration anew, which may or may not have begun its health again, to the next news of it.
+    """
+
+    id: str
+    capabilities: frozenset[str] = frozenset()
+    learns: bool = False
+    groups: frozenset[str] = frozenset()
+    most: int = 10
+    maintenance: bool = False
+    draining: bool = False
+    removing: bool = False
+    state: str = "initializing"  # or "up" (online, degraded), "offline"
+    shown: str = ""
+    unsure: bool = False
+    passes: int = 0
+    fails: int = 0
+    pause_least: int = 0
+    pause_most: int = 0
+    held: bool = False
+    misconfigured: bool = False
+    probe_at: int = 0
+    slots: dict[Attempt, int | None] = field(default_factory=dict)
+
+    def passed(self) -> None:
+        """A passed check, or a heartbeat `healthy`."""
+        self.fails = 0
+        self.passes += 1
+        self.held = False
+        if self.state == "initializing" or (self.state == "offline" and self.passes >= IN_A_ROW):
+            self.state = "up"
+
+    def failed(self) -> None:
+        """A failed check, a heartbeat `unhealthy`, or the first of some unreached dispatches."""
+        self.passes = 0
+        self.fails += 1
+        if self.state == "initializing" or self.fails >= IN_A_ROW:
+            self.state = "offline"
+
+    def pause(self, now: int, asked: int | None) -> None:
+        """It declined."""
+        least, most = (PAUSE_LEAST_MS, PAUSE_MOST_MS) if asked is None else (min(asked, PAUSE_BELIEVED_MS),) * 2
+        self.pause_least = max(self.pause_least, now + least)
+        self.pause_most = max(self.pause_most, now + most)
+
+    def forget_what_was_not_stored(self, now: int) -> None:
+        """The node started anew: rows of checks and pauses stood in memory only."""
+        self.passes = self.fails = 0
+        self.pause_least = self.pause_most = 0
+        self.held = False
+        self.probe_at = now + PROBE_MS
+
+    def has(self, lane: Lane) -> bool:
+        """Whether it has what a lane requires."""
+        capabilities, group, pin = lane
+        return capabilities <= self.capabilities and (not group or group in self.groups) and pin in ("", self.id)
+
+    def away(self) -> str:
+        """Why it takes nothing whatever its slots do; '' when it does."""
+        if self.draining or self.removing:
+            return "draining"
+        if self.maintenance:
+            return "in maintenance"
+        return "" if self.state == "up" else self.state
+
+    def serving(self) -> bool:
+        """Alive and willing, whether or not a slot is free."""
+        return not (self.away() or self.held or self.misconfigured)
+
+    def closed(self, now: int) -> str:
+        """Why it must not be given a task now; '' when it may."""
+        if self.away():
+            return self.away()
+        if self.held:
+            return "held since it could not be reached"
+        if now < self.pause_least:
+            return "paused"
+        return "set aside" if self.misconfigured and now < self.probe_at else ""
+
+    def taken(self, now: int, linger: int) -> int:
+        """Slots in use: attempts that run, and those given up that still linger."""
+        return sum(1 for given_up in self.slots.values() if given_up is None or now - given_up < linger)
+
+    def idle(self, now: int) -> bool:
+        """Whether it surely could take a task now."""
+        return self.serving() and not self.unsure and now >= self.pause_most and len(self.slots) < self.most
+
+    def show(self, status: str) -> None:
+        """Taskyard says so of its status: it must be what the checks say."""
+        self.shown = status
+        state = "up" if status in ("online", "degraded") else status
+        if self.unsure and state in ("up", "offline"):
+            self.state, self.unsure = state, False
+        wanted = "maintenance" if self.maintenance else self.state
+        wanted = "draining" if self.draining or self.removing else wanted
+        if state != wanted and not self.unsure:
+            raise Violation("health", f"{self.id} is shown as {status} and should be {wanted}: {self}")
+
+
+class Boxes:
+    """All registered servers, kept up to date from the facts of each turn."""
+
+    def __init__(self, linger: int) -> None:
+        self.linger = linger
+        self.by_id: dict[str, Box] = {}
+        self.attempts: dict[Attempt, Box] = {}  # those that hold a slot
+        self.draining = False
+
+    # --- facts -------------------------------------------------------------------------------------------------------
+
+    def take(self, now: int, facts: list[Any], answers: dict[int, Any], removals: set[int]) -> None:
+        """Take in what the facts of a turn say of servers.
+
+        `answers` are those of the turn, by ref; `removals` the refs of facts that removed a server at once.
+        """
+        gone: set[Attempt] = set()  # attempts whose slot an earlier fact of this turn freed
+        for fact in facts:
+            kind, ref = fact[0], fact[1]
+            if kind == "ended":
+                self._ended(now, fact, gone)
+            elif kind == "called_back":
+                self._called_back(now, fact, gone)
+            elif kind == "checked":
+                self._checked(fact)
+            elif kind == "drain":
+                self.draining = True
+            elif kind in ("registered", "unregistered", "beat", "maintenance"):
+                answer = answers.get(ref)
+                if answer is not None and answer[2] == "server":
+                    self._changed(kind, fact, self.by_id.get(answer[3]) or Box(answer[3]))
+                    if ref in removals:
+                        self.removed(answer[3])
+
+    def _ended(self, now: int, fact: Any, gone: set[Attempt]) -> None:
+        _, _, task, number, outcome, http_status, pause, effect, *_ = fact
+        box = self.attempts.get((task, number))
+        if box is None or (task, number) in gone:
+            return
+        if outcome != "accepted" and (http_status is not None or box.slots[task, number] is None):
+            gone.add((task, number))
+        if outcome == "unreached":
+            if not box.held:
+                box.held = True
+                box.failed()
+        elif effect == "set_aside":
+            box.misconfigured = True
+            box.probe_at = now + PROBE_MS
+        elif http_status is not None:
+            box.misconfigured = False
+            if effect == "pause":
+                box.pause(now, pause)
+
+    def _called_back(self, now: int, fact: Any, gone: set[Attempt]) -> None:
+        _, _, task, number, word = fact
+        if word == "PROCESSING" or (task, number) in gone:
+            return
+        box = self.attempts.get((task, number))
+        if box is not None:
+            gone.add((task, number))
+            if word in ("CANCELLED", "PENDING") and box.slots[task, number] is None:
+                box.pause(now, None)
+
+    def _checked(self, fact: Any) -> None:
+        _, _, server, passed, capabilities = fact
+        box = self.by_id.get(server)
+        if box is None:
+            return
+        if passed:
+            box.passed()
+            if box.learns and capabilities is not None:
+                box.capabilities = frozenset(capabilities)
+        else:
+            box.failed()
+
+    def _changed(self, kind: str, fact: Any, box: Box) -> None:
+        if kind == "maintenance":
+            box.maintenance = fact[3]
+        elif kind == "unregistered":
+            box.removing = True
+        elif kind == "beat":
+            if fact[3] == "healthy":
+                box.draining = False
+                box.passed()
+            elif fact[3] == "unhealthy":
+                box.failed()
+            elif fact[3] == "draining":
+                box.draining = True
+        else:
+            self._registered(fact, box)
+
+    def _registered(self, fact: Any, box: Box) -> None:
+        _, _, patch, capabilities, groups, most = fact
+        if box.id not in self.by_id:
+            self.by_id[box.id] = box
+            box.learns = capabilities is None
+        elif not patch and box.state == "offline":
+            box.state, box.passes, box.fails, box.unsure = "initializing", 0, 0, False
+        elif not patch and box.shown != "online":
+            box.passes, box.fails, box.unsure = 0, 0, True
+        if capabilities is not None:
+            box.capabilities, box.learns = frozenset(capabilities), False
+        if groups is not None:
+            box.groups = frozenset(groups)
+        if most is not None:
+            box.most = most
+        if not patch:
+            box.removing = box.draining = False
+
+    # --- slots -------------------------------------------------------------------------------------------------------
+
+    def dispatched(self, now: int, attempt: Attempt, server: str, lane: Lane) -> None:
+        """A turn gave an attempt to a server: it must have been right for it and had a slot."""
+        box = self.by_id.get(server)
+        if box is None:
+            raise Violation("qualifies", f"{attempt} went to {server}, which is not registered")
+        if not box.has(lane):
+            raise Violation("qualifies", f"{attempt} of lane {lane} went to {box}")
+        if why := ("the node drains" if self.draining else box.closed(now)):
+            raise Violation("qualifies", f"{attempt} went to {server}, which is {why}: {box}")
+        if box.taken(now, self.linger) >= box.most:
+            raise Violation("slots", f"{attempt} is one too many on {server}: {box.most} slots, taken {box.slots}")
+        if box.misconfigured:
+            box.probe_at = now + PROBE_MS
+        box.slots[attempt] = None
+        self.attempts[attempt] = box
+
+    def over(self, now: int, attempt: Attempt, *, given_up: bool) -> None:
+        """An attempt ended; given up, it keeps its slot for the linger."""
+        box = self.attempts.get(attempt)
+        if box is None:
+            raise Violation("slots", f"{attempt} ended and held no slot")
+        if given_up:
+            box.slots[attempt] = now
+        else:
+            self.free(attempt)
+
+    def free(self, attempt: Attempt) -> None:
+        """An attempt gives its slot back, if it has one."""
+        box = self.attempts.pop(attempt, None)
+        if box is not None:
+            box.slots.pop(attempt, None)
+
+    def removed(self, server: str) -> None:
+        """A server is gone."""
+        box = self.by_id.pop(server, None)
+        if box is not None:
+            for attempt in list(box.slots):
+                self.free(attempt)
+
+    def expire(self, now: int) -> None:
+        """Lingers that ended by this turn free their slots."""
+        for attempt, box in list(self.attempts.items()):
+            given_up = box.slots[attempt]
+            if given_up is not None and now - given_up >= self.linger:
+                self.free(attempt)
+
+    def recovered(self, now: int) -> None:
+        """The node started anew."""
+        self.draining = False
+        for box in self.by_id.values():
+            box.forget_what_was_not_stored(now)

@@ -1,0 +1,166 @@
+"""Scenarios: everything that a seed decides before a run begins. Rates are shares 0-1, times int ms.
+
+To add a fault, give it a name and a weight in `BEHAVIOURS` and teach `backends` what it does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from taskyard.domain.policies import POLICIES
+from taskyard.engine.limits import Limits
+
+START_MS = 1_767_225_600_000 + 59 * 60_000  # a minute before a full hour, so that most runs cross one
+
+# What a backend does with a task: how often beside 100 plain successes, in a troubled yard.
+BEHAVIOURS: dict[str, int] = {
+    "fails_in_words": 6,
+    "crashes": 6,
+    "resets": 4,
+    "is_cut_off": 3,
+    "finds_it_wrong": 2,
+    "declines": 6,
+    "declines_for_a_time": 5,
+    "answers_timeout": 2,
+    "hangs": 3,
+    "is_late": 4,
+    "calls_back": 40,
+    "calls_back_with_progress": 6,
+    "calls_back_early": 6,
+    "calls_back_twice": 6,
+    "calls_back_twice_otherwise": 3,
+    "calls_back_failed": 5,
+    "calls_back_timeout": 2,
+    "hands_back": 3,
+    "accepts_in_silence": 2,
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A backend as it is built; `capabilities` `None`: it tells them in its health check."""
+
+    name: str
+    capabilities: tuple[str, ...]
+    learns: bool
+    groups: tuple[str, ...]
+    slots: int
+    weight: int
+    is_async: bool
+    can_cancel: bool
+    fast_ms: int
+    slow_ms: int
+    behaviours: tuple[tuple[str, int], ...]
+    outages: bool
+    refuses_key: bool
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run."""
+
+    seed: int
+    tasks: int
+    crashes: int
+    limits: Limits
+    machines: tuple[Machine, ...]
+    owners: tuple[str, ...]
+    lanes: tuple[tuple[tuple[str, ...], str, str], ...]
+    algorithm: str
+    span_ms: int  # how long the submissions take
+    burst: int  # how many come at once at most
+    keys: float  # share of submissions with an idempotency key
+    limits_share: float  # share of tasks with time limits of their own
+    short: float  # factor on time limits: smaller ones pass more often
+    meddling: float  # operations of people per submission
+    upkeep_ms: int  # mean time between operations on servers, 0: none
+    turn_delay_ms: int
+    commit_ms: int
+    batch: int
+    downtime_ms: int
+
+
+def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
+    """The scenario of a seed."""
+    rng = Random(f"scenario {seed}")
+    calm = rng.random() < 0.15
+    machines = tuple(_machine(rng, index, calm) for index in range(rng.choice((1, 2, 4, 6, 8))))
+    slots = sum(machine.slots for machine in machines)
+    mean_ms = sum((machine.fast_ms + machine.slow_ms) / 2 * machine.slots for machine in machines) / slots
+    load = rng.choice((0.4, 0.8, 1.2, 2.5, 6.0))
+    owners = tuple(f"user-{n}" for n in range(rng.choice((1, 3, 8))))
+    return Scenario(
+        seed=seed,
+        tasks=tasks,
+        crashes=crashes,
+        limits=_limits(rng),
+        machines=machines,
+        owners=owners,
+        lanes=_lanes(rng, machines),
+        algorithm=rng.choice(list(POLICIES)),
+        span_ms=int(tasks * mean_ms / slots / load),
+        burst=rng.choice((1, 5, 30, 120)),
+        keys=rng.choice((0.0, 0.3, 0.8)),
+        limits_share=0.0 if calm else rng.choice((0.0, 0.15, 0.5)),
+        short=rng.choice((0.2, 1.0, 3.0)),
+        meddling=0.0 if calm else rng.choice((0.0, 0.1, 0.4)),
+        upkeep_ms=0 if calm else rng.choice((0, 5_000, 20_000)),
+        turn_delay_ms=rng.choice((0, 2, 20)),
+        commit_ms=rng.choice((0, 3, 30)),
+        batch=rng.choice((1, 4, 50, 1000)),
+        downtime_ms=rng.choice((100, 2_000, 20_000)),
+    )
+
+
+def _limits(rng: Random) -> Limits:
+    least = rng.choice((1, 4))
+    small = rng.random() < 0.7
+    return Limits(
+        window_entries=rng.choice((8, 40)) if small else 20_000,
+        window_least=least if small else 64,
+        refill_bite=rng.choice((1, 8)) if small else 1_000,
+        wake_entries=rng.choice((8, 20)) if rng.random() < 0.6 else 20_000,
+        payload_bytes=rng.choice((0, 500, 64 << 20)),
+        dispatches_per_turn=rng.choice((2, 1_000)) if rng.random() < 0.3 else 1_000,
+        wakes_per_turn=rng.choice((2, 1_000)) if rng.random() < 0.3 else 1_000,
+        max_lost=rng.choice((1, 5)),
+        max_queued=rng.choice((60, 2_000_000)) if rng.random() < 0.2 else 2_000_000,
+        max_queued_per_sub=rng.choice((30, 1_000_000)) if rng.random() < 0.2 else 1_000_000,
+        max_lanes=rng.choice((3, 10_000)) if rng.random() < 0.2 else 10_000,
+        retry_budget=rng.choice((0.2, 1.0)),
+    )
+
+
+def _machine(rng: Random, index: int, calm: bool) -> Machine:
+    fast = rng.choice((20, 200, 1_000))
+    trouble = 0 if calm else rng.choice((0, 1, 1, 4))
+    capabilities = tuple(name for name in ("gpu", "ocr") if index == 0 or rng.random() < 0.5)
+    weights = [("succeeds", 100), *((name, weight * trouble) for name, weight in BEHAVIOURS.items())]
+    return Machine(
+        name=f"machine-{index}",
+        capabilities=capabilities,
+        learns=rng.random() < 0.2,
+        groups=("east",) if index % 2 else ("east", "west"),
+        slots=rng.choice((1, 2, 5, 12)),
+        weight=rng.choice((0, 1, 1, 5, 10)),
+        is_async=rng.random() < 0.2,
+        can_cancel=rng.random() < 0.5,
+        fast_ms=fast,
+        slow_ms=fast * rng.choice((2, 5)),
+        behaviours=tuple((name, weight) for name, weight in weights if weight),
+        outages=not calm and rng.random() < 0.4,
+        refuses_key=not calm and rng.random() < 0.15,
+    )
+
+
+def _lanes(rng: Random, machines: tuple[Machine, ...]) -> tuple[tuple[tuple[str, ...], str, str], ...]:
+    lanes: list[tuple[tuple[str, ...], str, str]] = [((), "", "")]
+    for _ in range(rng.choice((0, 2, 8))):
+        capabilities = tuple(name for name in ("ocr", "gpu") if rng.random() < 0.4)
+        group = rng.choice(("", "", "east", "west"))
+        pin = rng.choice(machines).name if rng.random() < 0.2 else ""
+        lanes.append((capabilities, group, pin))
+    if rng.random() < 0.2:
+        lanes.append((("quantum",), "", ""))  # nobody has it
+    return tuple(lanes)
