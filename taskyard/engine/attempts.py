@@ -159,6 +159,9 @@ def called_back(turn: Turn, fact: CalledBack) -> None:
         turn.refuse(fact.ref, "not_found", f"Task {fact.task_id} not found: it was removed.")
         return
     attempt = fact.attempt if fact.attempt is not None else task.attempts
+    if not attempt:
+        turn.refuse(fact.ref, "conflict", f"Task {task.id} was not dispatched yet: no attempt can end it.", task.status)
+        return
     outcome = WORDS[fact.word]
     run = turn.memory.runs.get((task.id, attempt))
     if run is not None:
