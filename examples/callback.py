@@ -1,0 +1,45 @@
+"""A backend server that accepts at once and calls back: `python examples/callback.py`, on http://127.0.0.1:9001."""
+
+import json
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def call_back(url, body):
+    """Tells the node how it went. The URL is all the permission that is needed."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
+    with urllib.request.urlopen(request, timeout=10):
+        pass
+
+
+def work(asked):
+    call_back(asked["callback_url"], {"status": "PROCESSING", "progress": 50, "message": "half-way"})
+    time.sleep(0.5)
+    text = asked["request"]["payload"]["text"]
+    call_back(asked["callback_url"], {"status": "COMPLETED", "result": {"text": text[::-1]}})
+
+
+class Backend(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):  # /health
+        self.answer(200, {"status": "healthy"})
+
+    def do_POST(self):  # /predict
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        threading.Thread(target=work, args=(asked,), daemon=True).start()
+        self.answer(202, {"status": "accepted"})
+
+    def answer(self, status, body):
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+if __name__ == "__main__":
+    ThreadingHTTPServer(("127.0.0.1", 9001), Backend).serve_forever()

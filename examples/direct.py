@@ -1,0 +1,28 @@
+"""A backend server that answers directly: `python examples/direct.py`, then register http://127.0.0.1:9000."""
+
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Backend(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):  # /health
+        self.answer({"status": "healthy"})
+
+    def do_POST(self):  # /predict
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = asked["request"]["payload"]["text"]
+        self.answer({"status": "success", "result": {"text": text.upper()}})
+
+    def answer(self, body):
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+if __name__ == "__main__":
+    ThreadingHTTPServer(("127.0.0.1", 9000), Backend).serve_forever()
