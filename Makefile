@@ -14,6 +14,8 @@ COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-emit-ind
 KEEP ?=
 # Tests share the machine with the processes they start.
 WORKERS ?= 2
+# One of them alone: make bench BENCH=main_job
+BENCH ?= main_job transport store
 
 .DEFAULT_GOAL := help
 .PHONY: help venv test-venv tools demo test test-quick lint bench docs lock clean
@@ -61,7 +63,7 @@ lint: test-venv ## style, types, layers, portability
 
 bench: test-venv ## measurements; they assert nothing
 	@sh tests/tools.sh nginx:nginx-light wrk:wrk
-	@for script in $(basename $(notdir $(wildcard benchmarks/[a-z]*.py))); do echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; done
+	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 docs: venv ## the generated pages
 	$(BIN)/python -m taskyard.settings.table > docs/configuration.md.new
