@@ -154,6 +154,7 @@ class Reader(Generic[T]):
             raise Invalid(_broken(body, error)) from None
         found: list[str] = []
         try:
+            body.decode()  # the decoder skips what an unknown member holds without a look at its bytes
             mended = self._shape.mend(body, "", found)
             if found and strict:
                 raise Invalid("; ".join(found) + " (the request asked for handling=strict)")
