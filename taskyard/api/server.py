@@ -6,6 +6,7 @@ One sweep a second looks at all connections, so a request costs no timer. What i
 |---|---|
 | a request's head comes | `head_timeout` for the whole, 64 lines, 16 KiB |
 | its body comes | `body_timeout` and 1 s for each 64 KiB so far; `idle_timeout` without one byte |
+| its body still comes when it is answered | 2 s and 1 MiB |
 | the client takes the answer | `write_timeout` since it last had taken all there was |
 | nothing is asked | 75 s |
 
@@ -22,7 +23,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
-import structlog
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -35,10 +35,12 @@ HEAD_LINES = 64
 HEAD_BYTES = 16_384
 BODY_STEP = 65_536  # each so many bytes of a body give it one more second
 KEEP_ALIVE_S = 75
+# What an answered request may still send, so that its client comes to read the answer.
+REST_S = 2.0
+REST_BYTES = 1 << 20
 SWEEP_S = 1.0
+_HOP_BY_HOP = (b"connection", b"upgrade", b"http2-settings")
 HEAD_TOO_LARGE = Kind(431, "Request head too large")
-
-log = structlog.get_logger("taskyard.http")
 
 
 class _HeadTooLarge(Exception):  # noqa: N818
@@ -71,7 +73,11 @@ class Limits:
 
 
 class Connection(HttpToolsProtocol):
-    """One connection. `phase` is what it is at: "head", "body", or "" while nothing is expected from the client."""
+    """One connection.
+
+    `phase` is what it is at: "head", "body", "rest" (of the body, after the answer), or "" while nothing is expected
+    from the client.
+    """
 
     limits: Limits
 
@@ -119,9 +125,7 @@ class Connection(HttpToolsProtocol):
         if self.phase == "head":
             self.fed += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data, upgrade)
+            self._feed(data)
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, _HeadTooLarge):
                 self._refuse_head()
@@ -132,14 +136,27 @@ class Connection(HttpToolsProtocol):
             if self.phase == "head" and self.fed > HEAD_BYTES:
                 self._refuse_head()
 
-    def _go_on_without_upgrade(self, data: bytes, upgrade: httptools.HttpParserUpgrade) -> None:
-        """No upgrade is offered, so the request is served as if none were asked for; the parser must start anew."""
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        rest = data[upgrade.args[0] :] if upgrade.args and isinstance(upgrade.args[0], int) else b""
-        if rest and self.cycle is not None:
-            # What follows may be in the protocol that was asked for: this is the last request here.
-            self.cycle.keep_alive = False
+    def _feed(self, data: bytes) -> None:
+        """Parse. No upgrade is offered, so a request that asks for one is parsed again as if it did not."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self.parser.get_method() == b"CONNECT":
+                    self.refuse(BAD_REQUEST, "CONNECT is not offered: this is no proxy")
+                    return
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        kept = [(name, value) for name, value in self.headers if name not in _HOP_BY_HOP]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
+            kept.append((b"connection", b"close"))
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in kept)
+        return b"%s %s HTTP/1.1\r\n%s\r\n" % (self.parser.get_method(), self.url, lines)
 
     def on_message_begin(self) -> None:
         self.phase, self.began = "head", self.loop.time()
@@ -161,16 +178,29 @@ class Connection(HttpToolsProtocol):
             raise _HeadTooLarge
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # see `_feed`: the head comes again
         self.phase, self.began, self.fed = "body", self.loop.time(), 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self.body_bytes += len(body)
+        if self.phase == "rest" and self.body_bytes > REST_BYTES:
+            self.refused = True
+            self.transport.abort()
+            return
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self.phase = ""
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self.phase == "body":
+            self.phase, self.began, self.body_bytes = "rest", self.loop.time(), 0
+        super().on_response_complete()
 
     def _refuse_head(self) -> None:
         self.refuse(HEAD_TOO_LARGE, f"a request's head has at most {HEAD_LINES} lines and {HEAD_BYTES} bytes")
@@ -212,6 +242,9 @@ class Connection(HttpToolsProtocol):
         if self.phase == "head":
             if now - self.began >= limits.head_s:
                 self.refuse(TIMED_OUT, f"the request's head did not come within {limits.head_s:g} s")
+        elif self.phase == "rest":
+            if now - self.began >= REST_S:
+                transport.close()
         elif self.phase == "body":
             if self.flow.read_paused:  # we are slow, not the client
                 self.heard = now
