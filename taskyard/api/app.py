@@ -173,7 +173,7 @@ class App:
         try:
             call.raw = raw
             takes = operation.takes
-            if not raw and not takes.model.__struct_fields__:
+            if not raw and takes.optional:
                 raw = b"{}"
             body = takes.read(raw, call.warnings, strict=call.strict)
             return self._reply(call, await operation.handler(call, body))

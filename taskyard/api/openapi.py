@@ -166,7 +166,7 @@ def _operation(operation: Operation, method: str, path: str, first: bool) -> dic
                 f"example{number}": {"summary": example.summary, "value": example.value}
                 for number, example in enumerate(operation.examples, 1)
             }
-        shown["requestBody"] = {"required": not empty, "content": {"application/json": content}}
+        shown["requestBody"] = {"required": not operation.takes.optional, "content": {"application/json": content}}
     return shown
 
 

@@ -134,10 +134,11 @@ def unknown(kind: str, shown: str, name: str, names: list[str], prefix: str = ""
 
 
 class Reader(Generic[T]):
-    """Reads bodies, or query parameters, of one kind."""
+    """Reads bodies, or query parameters, of one kind. `optional`: nothing is required, so an empty body is `{}`."""
 
     def __init__(self, model: type[T]) -> None:
         self.model = model
+        self.optional = not any(member.required for member in msgspec.structs.fields(model))
         self._decode = msgspec.json.Decoder(model).decode
         self._shape = _Shape(model)
 

@@ -93,9 +93,11 @@ class ServerRegistered(Answer):
 class ServerFilter(Query):
     """Which servers; those being removed are shown only with `status=draining`."""
 
-    status: Annotated[str | None, Meta(extra_json_schema={"enum": list(SERVER_STATUSES)})] = None
-    group: Label | None = None
-    capability: Label | None = None
+    status: Annotated[
+        str | None, Meta(description="Its status now.", extra_json_schema={"enum": list(SERVER_STATUSES)})
+    ] = None
+    group: Annotated[Label | None, Meta(description="It is in this group.")] = None
+    capability: Annotated[Label | None, Meta(description="It can do this.")] = None
 
 
 class ShownEndpoints(Answer):

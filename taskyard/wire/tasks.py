@@ -257,10 +257,10 @@ class TaskFilter(Query):
     status: Annotated[
         Annotated[list[StatusWord], Meta(max_length=6)] | None, Meta(description="One or more statuses, by commas.")
     ] = None
-    type: TaskType | None = None
-    server_id: ServerId | None = None
-    capability: Label | None = None
-    tag: Tag | None = None
+    type: Annotated[TaskType | None, Meta(description="Of this type.")] = None
+    server_id: Annotated[ServerId | None, Meta(description="That ran, or runs, on this server.")] = None
+    capability: Annotated[Label | None, Meta(description="That require this capability.")] = None
+    tag: Annotated[Tag | None, Meta(description="With this tag.")] = None
     owner: Annotated[Text | None, Meta(description="Whose tasks (admin; others see their own).")] = None
     created_from: Annotated[Time | None, Meta(description="`createdAt` at or after this time.")] = field(
         default=None, name="from"
