@@ -29,7 +29,7 @@ test-venv: $(VENV)/package.stamp $(VENV)/test.stamp
 
 $(VENV)/run.stamp: requirements/run.txt requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (with its venv module); name it by PYTHON=…" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "$(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(LOCKED) -r requirements/build.txt -r requirements/run.txt
 	@touch $@

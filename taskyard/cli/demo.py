@@ -82,12 +82,17 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 
 def _introduce(yard: "Yard") -> None:
+    from taskyard.demo.shapes import OFFERS
+
     show.line("A node runs, with three backend servers. To go on by hand:")
     show.line("")
     show.line(f"  export TASKYARD_URL={yard.url}")
     show.line(f"  export TASKYARD_TOKEN={yard.token}")
     show.line("")
-    show.line(f"Its API in words: {yard.url}/docs")
+    show.line(f"The API in words: {yard.url}/docs")
+    show.line("")
+    for offer in OFFERS:
+        show.line(f"  {offer.name:<8}{offer.about}; {offer.slots} slots, {offer.fastest}-{offer.slowest} ms a task")
     show.line("")
 
 

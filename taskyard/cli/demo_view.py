@@ -73,20 +73,20 @@ def _drawn(look: "Look", progress: Progress) -> "RenderableType":
 
     servers = Table(box=box.SIMPLE_HEAD, title="What runs where", title_justify="left", expand=True)
     for head in ("server", "state", "slots", "running"):
-        servers.add_column(head)
+        servers.add_column(head, ratio=1 if head == "running" else None)
     for server in look.servers:
         active, slots = min(server["activeTasks"], server["maxConcurrent"]), server["maxConcurrent"]
         running = ", ".join(f"{count} × {kind}" for kind, count in sorted(look.running.get(server["id"], {}).items()))
         state = _state(server)
         servers.add_row(
-            Text(show.clean(f"{server['id']} ({server['name']})")),
+            Text(show.clean(server["id"])),
             Text(show.clean(state), style="green" if state == "online" else "yellow"),
             Text("█" * active + "░" * (slots - active) + f" {_slots(server)}"),
             Text(show.clean(running)),
         )
     waits = Table(box=box.SIMPLE_HEAD, title="What waits, and why", title_justify="left", expand=True)
     for head in ("tasks", "type", "oldest", "why"):
-        waits.add_column(head)
+        waits.add_column(head, ratio=1 if head == "why" else None)
     for waiting in look.waiting[:_REASONS_MOST]:
         waits.add_row(
             str(waiting.count), show.clean(waiting.type), show.span(waiting.oldest), Text(show.clean(waiting.why))

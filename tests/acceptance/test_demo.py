@@ -1,6 +1,7 @@
 """The demo runs as a newcomer runs it: real processes, a real load, an exit code that means something."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -61,16 +62,39 @@ def test_it_ends_by_itself_with_0_and_says_that_none_is_lost(tmp_path: Path) -> 
     assert (tmp_path / "yard" / "jwt_secret").exists()
 
 
+def until(demo: "subprocess.Popen[str]", word: str) -> str:
+    """What the demo says until it says `word`."""
+    assert demo.stdout
+    told = ""
+    while word not in told:
+        line = demo.stdout.readline()
+        assert line, told
+        told += line
+    return told
+
+
+def test_a_node_that_dies_is_no_success() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--tasks", "400", "--seconds", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        try:
+            until(demo, "completed")
+            started = children(demo.pid)
+            [node] = [pid for pid in started if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            os.kill(node, signal.SIGKILL)
+            _, complaint = demo.communicate(timeout=60)
+        finally:
+            demo.kill()
+    assert demo.returncode == 1
+    assert complaint.startswith("taskyard: demo: no answer from")
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_ends_its_processes(signum: signal.Signals) -> None:
     with subprocess.Popen([*COMMAND, "--tasks", "400", "--seconds", "60"], stdout=subprocess.PIPE, text=True) as demo:
-        assert demo.stdout
         try:
-            told = ""
-            while "completed" not in told:
-                line = demo.stdout.readline()
-                assert line, told
-                told += line
+            told = until(demo, "completed")
             started = children(demo.pid)
             assert len(started) == 4
             demo.send_signal(signum)
@@ -165,13 +189,8 @@ def test_keep_stays_up_until_ctrl_c() -> None:
     with subprocess.Popen(
         [*COMMAND, "--tasks", "3", "--seconds", "0.1", "--keep"], stdout=subprocess.PIPE, text=True
     ) as demo:
-        assert demo.stdout
         try:
-            told = ""
-            while "stay up" not in told:
-                line = demo.stdout.readline()
-                assert line, told
-                told += line
+            told = until(demo, "stay up")
             url = URL.search(told)
             assert url
             assert listens(url[1])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,8 +36,7 @@ def check(block: Block, output: str | None, terminal: Terminal) -> str | None:
     """Checks a block; `output` is that of the shell block just before it. The result is the output of this one."""
     if block.language == "sh":
         if block.text.startswith("make "):
-            make(block)
-            return None
+            return make(block)
         return terminal.run(block.text)
     if block.language == "text":
         # Without a command before it, it is a picture.
@@ -60,8 +60,9 @@ def check(block: Block, output: str | None, terminal: Terminal) -> str | None:
     return None
 
 
-def make(block: Block) -> None:
+def make(block: Block) -> str | None:
     """The demo of the first page is run; of all else it is asked whether there is such a target (CI runs the tests)."""
+    output = None
     for line in block.text.splitlines():
         target = line.partition("#")[0].split()[1:]
         if target != ["demo"] or not block.where.startswith("README.md"):
@@ -71,6 +72,9 @@ def make(block: Block) -> None:
             ["make", *target], cwd=ROOT, env=inherited, capture_output=True, text=True, timeout=180, check=False
         )
         assert done.returncode == 0, f"{block.where}: {line}\n{done.stdout}{done.stderr}"
+        if "-n" not in target:
+            output = done.stdout
+    return output
 
 
 def python(block: Block, terminal: Terminal) -> None:
@@ -101,8 +105,6 @@ def test_the_ci_runs_the_readmes_test_command() -> None:
 
 
 def test_links_within_the_project_lead_somewhere() -> None:
-    import re
-
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: there is no {target}"
