@@ -178,9 +178,10 @@ async def balancer(call: Call, _: NoQuery) -> Answer:
 async def set_algorithm(call: Call, body: Algorithm) -> Answer:
     """PUT /api/loadbalancer/algorithm"""
     if body.algorithm not in POLICIES:
-        near = difflib.get_close_matches(body.algorithm.lower(), POLICIES, n=1)
+        shown = body.algorithm[:64]
+        near = difflib.get_close_matches(shown.lower(), POLICIES, n=1)
         mean = f", did you mean {near[0]}?" if near else ""
-        raise Invalid(f"algorithm {body.algorithm!r} is unknown{mean}: one of {', '.join(POLICIES)}")
+        raise Invalid(f"algorithm {shown!r} is unknown{mean}: one of {', '.join(POLICIES)}")
     done = await call.ask(facts.AlgorithmSet(name=body.algorithm, who=call.who.sub), AlgorithmDone)
     return AlgorithmSet(success=True, message=f"Load balancing algorithm set to {done.name}", algorithm=done.name)
 

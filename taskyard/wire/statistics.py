@@ -16,7 +16,10 @@ Date = Annotated[
         extra_json_schema={"format": "date"},
     ),
 ]
-AlgorithmName = Annotated[str, Meta(min_length=1, max_length=64)]
+ALGORITHMS = ("weighted-round-robin", "round-robin", "least-connections", "response-time", "random")
+AlgorithmName = Annotated[
+    str, Meta(description=f"One of {', '.join(ALGORITHMS)}.", extra_json_schema={"enum": list(ALGORITHMS)})
+]
 
 
 class Day(Query):
