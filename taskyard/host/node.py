@@ -13,26 +13,15 @@ from typing import TypeVar
 
 import structlog
 
-from taskyard.domain.outcomes import Status
 from taskyard.domain.server import Server
-from taskyard.engine.facts import Checked, DrainBegan, Fact
+from taskyard.engine.facts import DrainBegan, Fact
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
-from taskyard.engine.plan import (
-    Abort,
-    Answer,
-    AttemptOver,
-    Changed,
-    Check,
-    Dispatch,
-    Forget,
-    Plan,
-    Result,
-    ServerChanged,
-)
+from taskyard.engine.plan import Result
 from taskyard.host.checks import Checks
 from taskyard.host.clock import Clock, new_task_id
 from taskyard.host.dispatcher import Dispatcher
+from taskyard.host.effects import Effects
 from taskyard.host.errors import StartError, Unavailable
 from taskyard.host.inbox import Inbox
 from taskyard.host.keys import Keys, load_keys
@@ -44,7 +33,6 @@ from taskyard.host.sweeper import Sweeper
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
 from taskyard.host.views import live_counts, server_view, waiting_lanes
-from taskyard.host.waiters import Waiters
 from taskyard.settings import Settings
 from taskyard.store.port import Store, StoreError
 from taskyard.store.sqlite import SqliteStore
@@ -65,14 +53,8 @@ class Node:
         self.port = settings.port
         self._clock = Clock()
         self._inbox = Inbox()
-        self._answers: dict[int, asyncio.Future[Result]] = {}
-        self._last_ref = 0
-        self._ended: Waiters[str] = Waiters()
-        self._changed: Waiters[str] = Waiters()
-        self._checked: Waiters[str] = Waiters()
         self._in_flight = 0
         self._draining = False
-        self._listeners: list[tuple[str, int]] = []
 
     async def start(self, listeners: Sequence[tuple[str, int]] = ()) -> None:
         """Open the store, recover, and begin to take turns. Raises `StartError`."""
@@ -95,6 +77,7 @@ class Node:
             )
             self._checks = Checks(self._transport, self._inbox.put, self._find, settings.check_timeout)
             self._metrics = Metrics(lambda: self.memory, store.sizes, self.now)
+            self._effects = Effects(self._dispatcher, self._checks, self._metrics, self._transport)
             self._loop = TurnLoop(
                 self._storage,
                 self._inbox,
@@ -103,8 +86,8 @@ class Node:
                 self.name,
                 turn_facts=settings.turn_facts,
                 turn_bytes=settings.turn_bytes,
-                carry_out=self._carry_out,
-                fail=self._fail,
+                carry_out=self._effects.carry_out,
+                fail=self._effects.fail,
                 observe=self._metrics.turned,
                 sending=self._dispatcher.sending,
             )
@@ -127,8 +110,7 @@ class Node:
         """Dispatch nothing new, let who waits go, and give what is being sent a while to end."""
         self._inbox.put(DrainBegan())
         self._draining = True
-        self._ended.release_all()
-        self._changed.release_all()
+        self._effects.release_waiters()
         await self._dispatcher.idle(DRAIN_MS)
 
     async def stop(self) -> None:
@@ -138,7 +120,7 @@ class Node:
         await self._dispatcher.close()
         await self._checks.close()
         await self._loop.stop()
-        self._fail_all("the node stops")
+        self._effects.fail_all("the node stops")
         await self._transport.close()
         await self._storage.close()
         log.info("node_stopped", node=self.name)
@@ -169,12 +151,8 @@ class Node:
     def _put_for_answer(self, fact: Fact) -> asyncio.Future[Result]:
         if self._loop.away is not None:
             raise Unavailable(f"the store is away: {self._loop.away}")
-        self._last_ref = ref = self._last_ref + 1
-        fact.ref = ref
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._inbox.put(fact)
-        self._answers[ref] = future
-        return future
+        return self._effects.expect(fact)
 
     async def read(self, query: Callable[[Store], T]) -> T:
         """See `NodePort.read`."""
@@ -182,18 +160,18 @@ class Node:
 
     async def wait_ended(self, task_id: str, timeout_ms: int) -> bool:
         """See `NodePort.wait_ended`."""
-        return not self._draining and await self._ended.wait(task_id, timeout_ms)
+        return not self._draining and await self._effects.ended.wait(task_id, timeout_ms)
 
     async def wait_changed(self, task_id: str, timeout_ms: int) -> bool:
         """See `NodePort.wait_changed`."""
-        return not self._draining and await self._changed.wait(task_id, timeout_ms)
+        return not self._draining and await self._effects.changed.wait(task_id, timeout_ms)
 
     async def wait_checked(self, server_id: str, timeout_ms: int) -> bool:
         """Wait until a health check of the server has ended; false after `timeout_ms`."""
         server = self._find(server_id)
         if server is None or not server.checking:
             return True
-        return await self._checked.wait(server_id, timeout_ms)
+        return await self._effects.checked.wait(server_id, timeout_ms)
 
     async def callback_server(self, task_id: str, attempt: int) -> str | None:
         """See `NodePort.callback_server`."""
@@ -263,73 +241,11 @@ class Node:
         """All metrics in Prometheus' text format."""
         return self._metrics.text()
 
-    # --- effects ------------------------------------------------------------------------------------------------------
-
-    def _carry_out(self, plan: Plan, facts: Sequence[Fact]) -> None:
-        for effect in plan.effects:
-            if isinstance(effect, Answer):
-                future = self._answers.pop(effect.ref, None)
-                if future is not None and not future.done():
-                    future.set_result(effect.result)
-            elif isinstance(effect, Dispatch):
-                self._dispatcher.dispatch(effect)
-                self._metrics.dispatched(effect)
-            elif isinstance(effect, Changed):
-                self._note_change(effect)
-            elif isinstance(effect, Abort):
-                self._dispatcher.abort(effect)
-            elif isinstance(effect, Check):
-                self._checks.check(effect)
-            elif isinstance(effect, AttemptOver):
-                self._metrics.attempt_over(effect)
-                _log_attempt(effect)
-            elif isinstance(effect, ServerChanged):
-                log.info("server_changed", server=effect.server_id, status=effect.status, reason=effect.reason)
-            elif isinstance(effect, Forget):
-                for kind in ("", " health", " cancel"):
-                    self._transport.forget(effect.server_id + kind)
-        for fact in facts:
-            if isinstance(fact, Checked):
-                self._checked.wake(fact.server_id)
-
-    def _note_change(self, effect: Changed) -> None:
-        self._changed.wake(effect.task_id)
-        if effect.status.ended:
-            self._ended.wake(effect.task_id)
-            self._metrics.ended(effect.status)
-            if effect.status is not Status.COMPLETED:
-                log.info("task_ended", task=effect.task_id, status=effect.status.name)
-
-    def _fail(self, facts: Sequence[Fact], reason: str) -> None:
-        for fact in facts:
-            future = self._answers.pop(fact.ref, None) if fact.ref else None
-            if future is not None and not future.done():
-                future.set_exception(Unavailable(f"the store is away: {reason}"))
-
-    def _fail_all(self, reason: str) -> None:
-        for future in self._answers.values():
-            if not future.done():
-                future.set_exception(Unavailable(reason))
-        self._answers.clear()
-
     def _find(self, server_id: str) -> Server | None:
         return self.memory.fleet.servers.get(server_id)
 
     def _public_base(self) -> str:
         return self.settings.public_base(self.port)
-
-
-def _log_attempt(effect: AttemptOver) -> None:
-    if effect.error is not None:
-        log.info(
-            "attempt_over",
-            task=effect.task_id,
-            attempt=effect.attempt,
-            server=effect.server_id,
-            outcome=effect.outcome.value,
-            took_ms=effect.took_ms,
-            error=effect.error,
-        )
 
 
 def engine_limits(settings: Settings) -> Limits:

@@ -1,0 +1,125 @@
+"""What follows a commit: answers to who asked, wake-ups for who waits, and work for the dispatcher and the checks.
+
+Knows who waits for what; decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from taskyard.domain.outcomes import Status
+from taskyard.engine.facts import Checked, Fact
+from taskyard.engine.plan import (
+    Abort,
+    Answer,
+    AttemptOver,
+    Changed,
+    Check,
+    Dispatch,
+    Forget,
+    Plan,
+    Result,
+    ServerChanged,
+)
+from taskyard.host.checks import Checks
+from taskyard.host.dispatcher import Dispatcher
+from taskyard.host.errors import Unavailable
+from taskyard.host.metrics import Metrics
+from taskyard.host.transport.port import Transport
+from taskyard.host.waiters import Waiters
+
+log = structlog.get_logger()
+
+
+class Effects:
+    """Carries out committed plans. `ended` and `changed` are waited for by task, `checked` by server."""
+
+    def __init__(self, dispatcher: Dispatcher, checks: Checks, metrics: Metrics, transport: Transport) -> None:
+        self._dispatcher = dispatcher
+        self._checks = checks
+        self._metrics = metrics
+        self._transport = transport
+        self._answers: dict[int, asyncio.Future[Result]] = {}
+        self._last_ref = 0
+        self.ended: Waiters[str] = Waiters()
+        self.changed: Waiters[str] = Waiters()
+        self.checked: Waiters[str] = Waiters()
+
+    def expect(self, fact: Fact) -> asyncio.Future[Result]:
+        """Give a fact a number, and return the future of its answer."""
+        self._last_ref += 1
+        fact.ref = self._last_ref
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._answers[fact.ref] = future
+        return future
+
+    def carry_out(self, plan: Plan, facts: Sequence[Fact]) -> None:
+        """Let the effects of a committed plan out; `facts` are those of its turn."""
+        for effect in plan.effects:
+            if isinstance(effect, Answer):
+                future = self._answers.pop(effect.ref, None)
+                if future is not None and not future.done():
+                    future.set_result(effect.result)
+            elif isinstance(effect, Dispatch):
+                self._dispatcher.dispatch(effect)
+                self._metrics.dispatched(effect)
+            elif isinstance(effect, Changed):
+                self._note_change(effect)
+            elif isinstance(effect, AttemptOver):
+                self._metrics.attempt_over(effect)
+                _log_attempt(effect)
+            elif isinstance(effect, Abort):
+                self._dispatcher.abort(effect)
+            elif isinstance(effect, Check):
+                self._checks.check(effect)
+            elif isinstance(effect, ServerChanged):
+                log.info("server_changed", server=effect.server_id, status=effect.status, reason=effect.reason)
+            elif isinstance(effect, Forget):
+                for kind in ("", " health", " cancel"):
+                    self._transport.forget(effect.server_id + kind)
+        for fact in facts:
+            if isinstance(fact, Checked):
+                self.checked.wake(fact.server_id)
+
+    def fail(self, facts: Sequence[Fact], reason: str) -> None:
+        """The turn of these facts came to nothing: say so to who asked."""
+        for fact in facts:
+            future = self._answers.pop(fact.ref, None) if fact.ref else None
+            if future is not None and not future.done():
+                future.set_exception(Unavailable(f"the store is away: {reason}"))
+
+    def fail_all(self, reason: str) -> None:
+        """The node stops: nobody will be answered any more."""
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(Unavailable(reason))
+        self._answers.clear()
+
+    def release_waiters(self) -> None:
+        """Let all who wait for tasks go without what they wait for."""
+        self.ended.release_all()
+        self.changed.release_all()
+
+    def _note_change(self, effect: Changed) -> None:
+        self.changed.wake(effect.task_id)
+        if effect.status.ended:
+            self.ended.wake(effect.task_id)
+            self._metrics.ended(effect.status)
+            if effect.status is not Status.COMPLETED:
+                log.info("task_ended", task=effect.task_id, status=effect.status.name)
+
+
+def _log_attempt(effect: AttemptOver) -> None:
+    if effect.error is not None:
+        log.info(
+            "attempt_over",
+            task=effect.task_id,
+            attempt=effect.attempt,
+            server=effect.server_id,
+            outcome=effect.outcome.value,
+            took_ms=effect.took_ms,
+            error=effect.error,
+        )
