@@ -88,13 +88,14 @@ def _end(turn: Turn, task: Task, run: Run, status: Status, end: Ending) -> None:
 
 
 def answered(turn: Turn, fact: Ended) -> None:
-    """The dispatcher's word: the backend answered, or there was no answer."""
+    """The dispatcher's word: the backend answered, or there was none; or a callback was too large to read."""
     run = turn.memory.runs.get((fact.task_id, fact.attempt))
-    if run is None:
-        return  # a callback, a limit or a cancel was first, and the slot is free
-    _judge_server(turn, run.server, fact)
-    if run.task is None:
-        if fact.outcome is not Outcome.ACCEPTED and fact.http_status is not None:
+    task = run.task if run is not None else None
+    if run is not None:
+        _judge_server(turn, run.server, fact)
+    if run is None or task is None:  # a callback, a limit or a cancel was first
+        turn.refuse(fact.ref, "superseded", f"Attempt {fact.attempt} of task {fact.task_id} is over.")
+        if run is not None and fact.outcome is not Outcome.ACCEPTED and fact.http_status is not None:
             turn.free(run)  # it was given up and lingered; now the backend is done with it
         return
     if fact.responded_at is not None:
@@ -105,6 +106,7 @@ def answered(turn: Turn, fact: Ended) -> None:
         run.dirty = True
         turn.touched_runs.add(run)
         turn.memory.run_timers.set(run, run.wake_at())
+        turn.done(fact.ref, task)
         return
     finish_attempt(
         turn,
@@ -121,6 +123,7 @@ def answered(turn: Turn, fact: Ended) -> None:
             http_status=fact.http_status,
         ),
     )
+    turn.done(fact.ref, task)
 
 
 def _judge_server(turn: Turn, server: Server, fact: Ended) -> None:
