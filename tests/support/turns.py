@@ -40,6 +40,8 @@ class Desk:
         self.effects: list[AnyEffect] = []
         self.log: list[AnyEffect] = []
         self.bodies: dict[tuple[str, int], str | None] = {}
+        self.passing: set[str] = set()  # servers whose checks pass as time goes on; those of the rest never end
+        self._ordered: set[str] = set()
         self._refs = itertools.count(1)
         self._tasks = itertools.count(1)
         self._open()
@@ -83,6 +85,8 @@ class Desk:
         for effect in plan.effects:
             if isinstance(effect, Dispatch):
                 self.bodies[effect.task_id, effect.attempt] = effect.payload
+            elif isinstance(effect, Check):
+                self._ordered.add(effect.server_id)
         self.effects += plan.effects
         self.log += plan.effects
 
@@ -102,9 +106,16 @@ class Desk:
     def advance(self, ms: int) -> list[AnyEffect]:
         """Let time pass; turns are taken when the engine says so. Returns all effects on the way."""
         end, effects = self.now + ms, list[AnyEffect]()
-        while (at := self.engine.next_at()) is not None and at <= end:
+        for _ in range(TURNS_MOST):
+            for server_id in sorted(self._ordered & self.passing):
+                effects += self._checked(server_id, True)
+            at = self.engine.next_at()
+            if at is None or at > end:
+                break
             self.now = max(self.now, at)
             effects += self.take()
+        else:
+            raise AssertionError("the engine does not come to rest")
         self.now = end
         self.effects = effects
         return effects
@@ -166,6 +177,12 @@ class Desk:
         """(task, attempt, server) of the latest dispatches."""
         return [(effect.task_id, effect.attempt, effect.server_id) for effect in self.of(Dispatch)]
 
+    def log_of_dispatches(self) -> list[tuple[str, int, str]]:
+        """(task, attempt, server) of all dispatches so far."""
+        return [
+            (effect.task_id, effect.attempt, effect.server_id) for effect in self.log if isinstance(effect, Dispatch)
+        ]
+
     def aborted(self) -> list[tuple[str, int, str | None]]:
         """(task, attempt, cancel URL) of the latest aborts."""
         return [(effect.task_id, effect.attempt, effect.cancel_url) for effect in self.of(Abort)]
@@ -215,7 +232,15 @@ class Desk:
         return server_id
 
     def check(self, server_id: str, passed: bool, capabilities: tuple[str, ...] | None = None) -> list[AnyEffect]:
-        """A health check ends."""
+        """A health check ends; those to come end in the same way, or (failed) not at all."""
+        if passed:
+            self.passing.add(server_id)
+        else:
+            self.passing.discard(server_id)
+        return self._checked(server_id, passed, capabilities)
+
+    def _checked(self, server_id: str, passed: bool, capabilities: tuple[str, ...] | None = None) -> list[AnyEffect]:
+        self._ordered.discard(server_id)
         error = None if passed else "answered 500 instead of 2xx"
         return self.take(Checked(server_id=server_id, passed=passed, took_ms=3, error=error, capabilities=capabilities))
 
