@@ -293,7 +293,7 @@ def test_a_client_that_hangs_up_cancels_nothing(accepting: Crew, yard: Yard, use
     with pytest.raises(httpx.ReadTimeout):
         user.post("/api/task", json=body, timeout=0.3)
     task = accepting.backend.seen[0]
-    eventually(lambda: yard.on_loop(lambda: not yard.running.node._ended.has(task["task_id"])))
+    eventually(lambda: yard.on_loop(lambda: not yard.running.node._effects.ended.has(task["task_id"])))
     assert user.get(f"/api/task/{task['task_id']}").json()["status"] == "PROCESSING"
     httpx.put(task["callback_url"], json={"status": "COMPLETED"})
     assert user.get(f"/api/task/{task['task_id']}").json()["status"] == "COMPLETED"
@@ -305,7 +305,7 @@ def test_a_node_that_drains_lets_waiting_calls_go(own_yard: Callable[..., Yard])
     answers: list[httpx.Response] = []
     waiting = threading.Thread(target=lambda: answers.append(client.post("/api/task", json=TASK | {"async": False})))
     waiting.start()
-    eventually(lambda: yard.on_loop(lambda: len(yard.running.node._ended)))
+    eventually(lambda: yard.on_loop(lambda: len(yard.running.node._effects.ended)))
     yard.begin_stop()
     waiting.join(10)
     assert answers[0].status_code == 200
@@ -363,7 +363,7 @@ def test_a_synchronous_repetition_waits_for_the_first_task(accepting: Crew, user
     task = eventually(lambda: accepting.backend.seen and accepting.backend.seen[0])
     threads[1].start()
     task_id = task["task_id"]
-    eventually(lambda: yard.on_loop(lambda: len(yard.running.node._ended._futures.get(task_id, ())) == 2))
+    eventually(lambda: yard.on_loop(lambda: len(yard.running.node._effects.ended._futures.get(task_id, ())) == 2))
     httpx.put(task["callback_url"], json={"status": "COMPLETED", "result": 7})
     for thread in threads:
         thread.join(10)

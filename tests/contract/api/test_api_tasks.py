@@ -121,7 +121,7 @@ def test_wait_answers_at_the_next_change(accepting: Crew, yard: Yard, user: http
     answers: list[Any] = []
     poll = threading.Thread(target=lambda: answers.append(user.get(f"/api/task/{task_id}?wait=20000").json()))
     poll.start()
-    eventually(lambda: yard.on_loop(lambda: yard.running.node._changed.has(task_id)))
+    eventually(lambda: yard.on_loop(lambda: yard.running.node._effects.changed.has(task_id)))
     httpx.put(sent["callback_url"], json={"status": "COMPLETED", "result": 5})
     poll.join(10)
     assert (answers[0]["status"], answers[0]["result"]) == ("COMPLETED", 5)
@@ -346,7 +346,7 @@ def test_too_many_waiting_calls_are_429(yard: Yard, user: httpx.Client, monkeypa
     task_id = waiting(user)
     poll = threading.Thread(target=lambda: user.get(f"/api/task/{task_id}?wait=20000"))
     poll.start()
-    eventually(lambda: yard.on_loop(lambda: yard.running.node._changed.has(task_id)))
+    eventually(lambda: yard.on_loop(lambda: yard.running.node._effects.changed.has(task_id)))
     many = user.get(f"/api/task/{task_id}?wait=20000")
     refused(many, 429)
     assert int(many.headers["retry-after"]) >= 1
