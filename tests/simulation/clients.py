@@ -32,6 +32,7 @@ class Clients:
         self._rng = rng
         self._ids = 0
         self._patience_until = 0  # after an error, nothing new for a while
+        self._refused = 0  # in a row
         self._known: list[tuple[str, str]] = []  # (task, owner)
         self._keyed: list[Submitted] = []
 
@@ -44,7 +45,7 @@ class Clients:
         if self._world.now < self._patience_until:
             self._world.at(self._patience_until, self.go_on)
             return
-        burst = rng.randrange(scenario.burst) + 1
+        burst = rng.randrange(scenario.burst) + 1 if not self._refused else 1
         for _ in range(burst):
             self._submit(self._new(), RESENDS)
             if rng.random() < scenario.meddling:
@@ -112,10 +113,12 @@ class Clients:
             if isinstance(result, SubmitDone):
                 write(now, "client", "acked", fact.ref, result.task_id, result.replayed)
                 self._known.append((result.task_id, spec.owner))
+                self._refused = 0
             elif isinstance(result, Refusal):
                 write(now, "client", "refused", fact.ref, result.code)
                 if result.code != "key_reused":
-                    self._patience_until = now + 1_000
+                    self._refused += 1
+                    self._patience_until = now + min(250 << self._refused, 8_000)
             else:
                 self._patience_until = now + 200
                 write(now, "client", "unanswered", fact.ref)

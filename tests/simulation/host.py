@@ -10,11 +10,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from time import perf_counter_ns
+from time import thread_time_ns
 from typing import Protocol
 
 from taskyard.engine.engine import NOTHING, Engine
-from taskyard.engine.facts import Checked, Fact, SlotFreed
+from taskyard.engine.facts import CalledBack, Checked, Ended, Fact, SlotFreed, Submitted
 from taskyard.engine.plan import Abort, Answer, Check, Dispatch, Plan, Receipt, Result, SubmitDone
 from taskyard.engine.recovery import recover
 from taskyard.store.port import OutcomeUnknown
@@ -26,6 +26,7 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.world import World
 
 NODE = "node-1"
+REPEATABLE = (Ended, CalledBack, SlotFreed, Checked)
 Waiter = Callable[[Result | None], None]
 
 
@@ -65,14 +66,15 @@ class Host:
         self._crashes = crashes
         self._rng = rng
         self._store: SqliteStore | None = None
-        self._inbox: deque[Fact] = deque()
+        self._inbox: deque[Fact] = deque()  # all but submissions goes first
+        self._submissions: deque[Fact] = deque()
         self._waiting: dict[int, Waiter] = {}
         self._refs = 0
         self._lives = 0
         self._engines = 0
         self.busy = False
         self._turn_at: int | None = None
-        self._connections: dict[tuple[str, int], Callable[[Fact], None]] = {}
+        self._sending: set[tuple[str, int]] = set()  # attempts whose dispatch has no answer yet
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
@@ -91,7 +93,7 @@ class Host:
         self._tell(fact)
 
     def _tell(self, fact: Fact) -> None:
-        self._inbox.append(fact)
+        (self._submissions if isinstance(fact, Submitted) else self._inbox).append(fact)
         self._plan_turn(self._world.now + int(self._rng.random() * self._scenario.turn_delay_ms))
 
     # --- turns -------------------------------------------------------------------------------------------------------
@@ -101,6 +103,13 @@ class Host:
             self._turn_at = max(at, self._world.now)
             self._world.at(self._turn_at, self._begin, self._engines, self._turn_at)
 
+    def _take(self) -> list[Fact]:
+        facts: list[Fact] = []
+        for inbox in (self._inbox, self._submissions):
+            while inbox and len(facts) < self._scenario.batch:
+                facts.append(inbox.popleft())
+        return facts
+
     def _begin(self, number: int, at: int) -> None:
         engine, store = self.engine, self._store
         if number != self._engines or self._turn_at != at or engine is None:
@@ -108,18 +117,18 @@ class Host:
         assert store is not None
         self._turn_at = None
         self.busy = True
-        facts = [self._inbox.popleft() for _ in range(min(len(self._inbox), self._scenario.batch))]
+        facts = self._take()
         if facts and self._crash(Stage.BEFORE_LOOKUP, facts):
             return
-        begun = perf_counter_ns()
+        begun = thread_time_ns()
         ask = engine.lookup(facts)
-        self.engine_ns += perf_counter_ns() - begun
+        self.engine_ns += thread_time_ns() - begun
         found = store.lookup(ask) if ask else NOTHING
-        if ask and self._crash(Stage.BEFORE_TURN, facts):
+        if facts and self._crash(Stage.BEFORE_TURN, facts):
             return
-        begun = perf_counter_ns()
+        begun = thread_time_ns()
         plan = engine.turn(facts, found, self._world.now, self._rng)
-        self.engine_ns += perf_counter_ns() - begun
+        self.engine_ns += thread_time_ns() - begun
         if plan.writes and self._crash(Stage.BEFORE_COMMIT, facts, plan):
             return
         took = int(self._rng.random() * self._scenario.commit_ms)
@@ -139,9 +148,9 @@ class Host:
             return
         if plan.writes and self._crash(Stage.BEFORE_SETTLE, facts, plan):
             return
-        begun = perf_counter_ns()
+        begun = thread_time_ns()
         engine.settle(plan, receipt)
-        self.engine_ns += perf_counter_ns() - begun
+        self.engine_ns += thread_time_ns() - begun
         self.turns += 1
         self._note_shape(facts, plan, "")
         if plan.effects and self._crash(Stage.BEFORE_EFFECTS, facts, plan):
@@ -153,7 +162,7 @@ class Host:
 
     def _plan_next(self, plan: Plan) -> None:
         assert self.engine is not None
-        if plan.again or self._inbox:
+        if plan.again or self._inbox or self._submissions:
             self._plan_turn(self._world.now)
         elif (at := self.engine.next_at()) is not None:
             self._plan_turn(at)
@@ -196,6 +205,7 @@ class Host:
                 if waiter is not None:
                     waiter(effect.result)
             elif isinstance(effect, Dispatch):
+                self._sending.add((effect.task_id, effect.attempt))
                 self._world.after(int(self._rng.random() * 5), self._dispatch, self._lives, effect)
             elif isinstance(effect, Abort):
                 self._world.after(int(self._rng.random() * 5), self._abort, self._lives, effect)
@@ -204,24 +214,24 @@ class Host:
         return True
 
     def _dispatch(self, life: int, dispatch: Dispatch) -> None:
-        if life != self._lives:
+        key = dispatch.task_id, dispatch.attempt
+        if life != self._lives or key not in self._sending:
             return
         assert self.yard is not None
-        key = dispatch.task_id, dispatch.attempt
 
         def answer(fact: Fact) -> None:
-            if self._connections.get(key) is answer:
-                del self._connections[key]
+            if life == self._lives and key in self._sending:
+                self._sending.discard(key)
                 self._tell(fact)
 
-        self._connections[key] = answer
         self.yard.post(dispatch, answer)
 
     def _abort(self, life: int, abort: Abort) -> None:
         if life != self._lives:
             return
         assert self.yard is not None
-        if self._connections.pop((abort.task_id, abort.attempt), None) is not None:
+        if (abort.task_id, abort.attempt) in self._sending:
+            self._sending.discard((abort.task_id, abort.attempt))
             self.yard.hang_up(abort.task_id, abort.attempt)
         if abort.cancel_url is not None and self.yard.cancel(abort.server_id, abort.task_id, abort.attempt):
             self._tell(SlotFreed(task_id=abort.task_id, attempt=abort.attempt))
@@ -270,10 +280,10 @@ class Host:
         self._journal.write(self._world.now, "host", "crash", stage)
         self._lives += 1
         self._forget()
-        for key in list(self._connections):
-            del self._connections[key]
-            if self.yard is not None:
-                self.yard.hang_up(*key)
+        sending, self._sending = sorted(self._sending), set()
+        for key in sending:
+            assert self.yard is not None
+            self.yard.hang_up(*key)
         self._store.close()
         self._store = None
         self.at_rest("down")
@@ -286,18 +296,23 @@ class Host:
         self._engines += 1
         self.engine = None
         self._inbox.clear()
+        self._submissions.clear()
         self.busy = False
         self._turn_at = None
 
     def _fail(self, facts: list[Fact]) -> None:
-        """A commit failed, or may have: the turn's callers get 503, memory is dropped, the process lives."""
-        inbox = list(self._inbox)
+        """A commit failed, or may have: memory is dropped, the process lives.
+
+        What can be said again waits for the next turn, the turn's other callers get 503.
+        """
+        inbox, submissions = self._inbox.copy(), self._submissions.copy()
         self._forget()
-        for fact in facts:
-            waiter = self._waiting.pop(fact.ref, None)
-            if waiter is not None:
-                self._world.after(1, waiter, None)
+        self._inbox.extend(fact for fact in facts if isinstance(fact, REPEATABLE))
         self._inbox.extend(inbox)
+        self._submissions.extend(submissions)
+        for fact in facts:
+            if not isinstance(fact, REPEATABLE) and (waiter := self._waiting.pop(fact.ref, None)) is not None:
+                self._world.after(1, waiter, None)
         self._recover()
 
     def start(self) -> None:
@@ -310,7 +325,8 @@ class Host:
         assert self._store is not None
         store, limits, now = self._store, self._scenario.limits, self._world.now
         self.at_rest("before recovery")
-        engine, plan = recover(store.recover(limits.wake_entries), limits, NODE, now, self._rng)
+        alive = self._sending | {(fact.task_id, fact.attempt) for fact in self._inbox if isinstance(fact, Ended)}
+        engine, plan = recover(store.recover(limits.wake_entries), limits, NODE, now, self._rng, alive)
         if self._crash(Stage.IN_RECOVERY, [], plan):
             return
         receipt = Receipt() if plan.is_empty() else store.commit(plan)

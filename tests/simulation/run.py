@@ -23,6 +23,7 @@ from tests.simulation.world import World
 AUDIT_EVERY_MS = 60_000
 LATEST_MS = 24 * 3_600_000
 CALM_MS = 3_600_000
+LOOK_EVERY_MS = 1_000
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Run:
         seed = scenario.seed
         self._world = world = World(START_MS)
         self._scenario = scenario
+        self._ended = False
         self._database = directory / "taskyard.db"
         self._oracle = Oracle(scenario.limits.linger_ms, scenario.limits.max_lost)
         self._journal = journal = Journal(self._oracle.read)
@@ -103,10 +105,15 @@ class Run:
         if not world.run(lambda: self._clients.done, world.start + LATEST_MS):
             raise Violation("nothing stuck", f"only {self._host.admitted} tasks were admitted in a day")
         self._operators.calm_down()
-        world.run(lambda: not self._oracle.unfinished() and self._host.engine is not None, world.now + CALM_MS)
+        self._look_for_the_end()
+        world.run(lambda: self._ended, world.now + CALM_MS)
         if left := self._oracle.unfinished():
             raise Violation("nothing stuck", f"{len(left)} tasks have not ended an hour after the last fault: {left[0]}")
         self._audit()
+
+    def _look_for_the_end(self) -> None:
+        self._ended = self._host.engine is not None and not self._host.busy and not self._oracle.unfinished()
+        self._world.after(LOOK_EVERY_MS, self._look_for_the_end)
 
     def _at_rest(self, moment: str) -> None:
         """The node is down, or about to recover: look into the database."""

@@ -89,15 +89,16 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
     slots = sum(machine.slots for machine in machines)
     mean_ms = sum((machine.fast_ms + machine.slow_ms) / 2 * machine.slots for machine in machines) / slots
     load = rng.choice((0.4, 0.8, 1.2, 2.5, 6.0))
+    limits = _limits(rng)
     owners = tuple(f"user-{n}" for n in range(rng.choice((1, 3, 8))))
     return Scenario(
         seed=seed,
         tasks=tasks,
         crashes=crashes,
-        limits=_limits(rng),
+        limits=limits,
         machines=machines,
         owners=owners,
-        lanes=_lanes(rng, machines),
+        lanes=_lanes(rng, machines, quantum=limits.max_queued > tasks),
         algorithm=rng.choice(list(POLICIES)),
         span_ms=int(tasks * mean_ms / slots / load),
         burst=rng.choice((1, 5, 30, 120)),
@@ -154,13 +155,20 @@ def _machine(rng: Random, index: int, calm: bool) -> Machine:
     )
 
 
-def _lanes(rng: Random, machines: tuple[Machine, ...]) -> tuple[tuple[tuple[str, ...], str, str], ...]:
+def _lanes(
+    rng: Random, machines: tuple[Machine, ...], *, quantum: bool
+) -> tuple[tuple[tuple[str, ...], str, str], ...]:
     lanes: list[tuple[tuple[str, ...], str, str]] = [((), "", "")]
     for _ in range(rng.choice((0, 2, 8))):
         capabilities = tuple(name for name in ("ocr", "gpu") if rng.random() < 0.4)
         group = rng.choice(("", "", "east", "west"))
         pin = rng.choice(machines).name if rng.random() < 0.2 else ""
-        lanes.append((capabilities, group, pin))
-    if rng.random() < 0.2:
-        lanes.append((("quantum",), "", ""))  # nobody has it
+        if any(_can_serve(machine, capabilities, group, pin) for machine in machines):
+            lanes.append((capabilities, group, pin))
+    if quantum and rng.random() < 0.2:
+        lanes.append((("quantum",), "", ""))  # nobody has it: such tasks wait for ever
     return tuple(lanes)
+
+
+def _can_serve(machine: Machine, capabilities: tuple[str, ...], group: str, pin: str) -> bool:
+    return set(capabilities) <= set(machine.capabilities) and group in ("", *machine.groups) and pin in ("", machine.name)
