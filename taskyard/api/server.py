@@ -24,7 +24,7 @@ from typing import Any
 
 import httptools
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from taskyard.api.peer import Proxies
@@ -93,6 +93,7 @@ class Connection(HttpToolsProtocol):
         self.body_bytes = 0
         self.refused = False
         self.counted = ""
+        self.answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -113,7 +114,22 @@ class Connection(HttpToolsProtocol):
             if not peers[self.counted]:
                 del peers[self.counted]
             self.counted = ""
+        self._nobody_listens()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _nobody_listens(self) -> None:
+        """Tell the request that is being answered: with pipelining, `cycle` is a later one."""
+        if self.answering is not None and not self.answering.response_complete:
+            self.answering.disconnected = True
+            self.answering.message_event.set()
+
+    def _abort(self) -> None:
+        self._nobody_listens()
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self.refused:
@@ -187,7 +203,7 @@ class Connection(HttpToolsProtocol):
         self.body_bytes += len(body)
         if self.phase == "rest" and self.body_bytes > REST_BYTES:
             self.refused = True
-            self.transport.abort()
+            self._abort()
             return
         super().on_body(body)
 
@@ -233,7 +249,7 @@ class Connection(HttpToolsProtocol):
             if self.stuck is None:
                 self.stuck = now
             elif now - self.stuck >= limits.write_s:
-                transport.abort()
+                self._abort()
                 return
         else:
             self.stuck = None
