@@ -207,6 +207,7 @@ def purge(turn: Turn, fact: PurgeAsked) -> None:
     if task.id in turn.touched:
         turn.plan.deferred.append(fact)
         return
+    turn.touch(task)  # whoever speaks of it later in this turn must wait for the next one
     turn.plan.writes.purged.append((task.id,))
     turn.audit(fact.who, "task.purge", task.id)
     turn.answer(fact.ref, TaskDone(task.id, task.status, turn.now))
