@@ -58,7 +58,7 @@ def registered(turn: Turn, fact: Registered) -> None:
         server.draining = False
         server.heard_at = turn.now
         if server.health.state in (State.OFFLINE, State.DEGRADED):
-            server.health = Health(score=server.health.score)
+            server.health = Health(score=server.health.score, next_check=turn.now)
     turn.touch_server(server)
     _order_check(turn, server)
     turn.audit(fact.who, "server.change" if not created else "server.register", server.id)
