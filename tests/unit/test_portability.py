@@ -47,6 +47,7 @@ AT_IMPORT = {
     "NewType",
     "dataclass",
     "field",
+    "lru_cache",
     "frozenset",
     "dict",
     "tuple",
