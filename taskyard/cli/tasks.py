@@ -96,7 +96,7 @@ def _print(task: dict[str, Any]) -> None:
     history = task.get("history") or []
     if history:
         heads = ("attempt", "server", "outcome", "count", "http", "took", "error")
-        show.table(heads, (_attempt(attempt) for attempt in history), title="attempts that did not succeed")
+        show.table(heads, (_attempt(attempt) for attempt in history), title="attempts")
 
 
 def _attempt(attempt: dict[str, Any]) -> tuple[object, ...]:
