@@ -40,6 +40,15 @@ def test_lookup_finds_tasks_in_every_state(store):
     assert found[tid(2)] == Record(fresh(new_task(2)), None, run_row(2))
 
 
+def test_lookup_takes_no_attempt_that_was_given_up_for_the_live_one(store):
+    running(store, 1, 2)
+    store.commit(plan(runs=[run_row(1, linger_until=T0), run_row(2, linger_until=T0)], queued=[queue_row(1)]))
+    store.commit(plan(runs=[run_row(2, 2, server_id="s2")]))
+    found = store.lookup(Lookup(tasks=[tid(1), tid(2)])).tasks
+    assert found[tid(1)] == Record(fresh(new_task(1)), queue_row(1), None)
+    assert found[tid(2)] == Record(fresh(new_task(2)), None, run_row(2, 2, server_id="s2"))
+
+
 def test_lookup_of_nothing(store):
     found = store.lookup(Lookup())
     assert (found.tasks, found.keys) == ({}, {})
@@ -164,6 +173,7 @@ def test_a_start_reads_the_first_wakes(store):
         ({"queued": [queue_row(1, place=3)], "runs": [run_row(2, rank=rank_of(7, 90))]}, 90),
         ({"queued": [queue_row(1, place=3)], "runs": [run_row(2, rank=rank_of(7, 90), linger_until=T0)]}, 90),
         ({"queued": [queue_row(1, priority=0, place=2**48 - 1)]}, 2**48 - 1),
+        ({"runs": [run_row(2, rank=rank_of(7, 2**48 - 1))]}, 2**48 - 1),
     ],
 )
 def test_a_start_knows_the_last_place(store, rows, place):

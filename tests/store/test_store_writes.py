@@ -203,6 +203,16 @@ def test_an_empty_plan_changes_nothing(store):
     assert (receipt.refills, receipt.wakes, receipt.payloads) == ([], [], {})
 
 
+def test_what_is_taken_away_goes_before_what_is_put_there(store):
+    """One plan may take a task from the queue and a slot, and put both back changed."""
+    queued(store, 1)
+    store.commit(plan(unqueued=[(tid(1),)], queued=[queue_row(1, avoid="s1")]))
+    assert store.task(tid(1), "ann").queue == queue_row(1, avoid="s1")
+    running(store, 2)
+    store.commit(plan(stopped=[(tid(2), 1)], runs=[run_row(2, node="n2")]))
+    assert store.task(tid(2), "ann").run == run_row(2, node="n2")
+
+
 # --- history ---------------------------------------------------------------------------------------------------------
 
 
