@@ -47,16 +47,25 @@ def read_failure(error: sqlite3.Error) -> StoreError:
     return StoreError("the database cannot be read (" + str(error) + ")")
 
 
+def _untouched(path: Path) -> str:
+    """How to open a file that is only looked at. Where no journal is open, SQLite shall make none beside it either."""
+    for suffix in ("-wal", "-journal"):
+        journal = path.with_name(path.name + suffix)
+        if journal.exists() and journal.stat().st_size:
+            return "?mode=ro"
+    return "?mode=ro&immutable=1"
+
+
 class Connection:
     """One connection. `writer` may change the database; without it, every change is refused by SQLite.
 
-    `read_only` opens the file so that not even a checkpoint can touch it.
+    `read_only` opens the file so that not even a checkpoint can touch it; nobody else may have it open.
     """
 
     def __init__(self, path: Path, *, writer: bool = False, read_only: bool = False) -> None:
         self.path = path
         self._db = sqlite3.connect(
-            path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw"),
+            path.absolute().as_uri() + (_untouched(path) if read_only else "?mode=rw"),
             uri=True,
             timeout=_BUSY_S,
             isolation_level=None,

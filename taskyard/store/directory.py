@@ -15,6 +15,7 @@ from taskyard.store.port import Unusable
 DATABASE: Final = "taskyard.db"
 _LOCK: Final = "lock"
 _OTHERS: Final = 0o077
+_ANOTHER: Final = ": choose another --data-dir"
 
 
 class DataDirectory:
@@ -37,9 +38,8 @@ class DataDirectory:
         except Timeout:
             raise _unusable(path, "another process uses it: stop that one, or choose another --data-dir") from None
         except OSError as error:
-            raise _unusable(
-                path, str(error.strerror), ": choose another --data-dir, or give it to this user"
-            ) from error
+            place = Path(error.filename) if error.filename else path
+            raise _unusable(place, str(error.strerror), _ANOTHER, ", or give it to this user") from error
         try:
             self._check_files()
         except BaseException:
@@ -48,12 +48,10 @@ class DataDirectory:
 
     def _check(self) -> None:
         if not self.path.is_dir():
-            raise _unusable(self.path, "it is a file" if self.path.exists() else "there is no such directory")
+            raise _unusable(self.path, "it is a file" if self.path.exists() else "there is no such directory", _ANOTHER)
         _check_private(self.path, "700")
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
-            raise _unusable(
-                self.path, "this user cannot write to it: choose another --data-dir, or give it to this user"
-            )
+            raise _unusable(self.path, "this user cannot write to it", _ANOTHER, ", or give it to this user")
 
     def _check_files(self) -> None:
         """Make the database file when there is none, readable by its owner alone, and check what is there."""
