@@ -83,7 +83,9 @@ def _refused(host: str, port: int, error: OSError) -> str:
         return f"Port {port} needs more rights than this user has; take one above 1023 by --port."
     if "in use" in (error.strerror or ""):
         return f"Port {port} on {host} is in use; stop what listens there, or take another by --port."
-    return f"Cannot listen on {host}, port {port}: {error.strerror or error}."
+    return (
+        f"Cannot listen on {host}, port {port}: {error.strerror or error}; give an address of this machine by --host."
+    )
 
 
 class Running:
