@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from taskyard.host.errors import StartError
 
 KEY_FILE = "secret_key"
 KEY_LEAST = 32
+_KEY = re.compile(rf"[!-~]{{{KEY_LEAST},}}", re.ASCII)
 PROOF_BYTES = 18  # 144 bits, 24 characters in base64url
 
 
@@ -36,21 +38,37 @@ def load_keys(configured: Sequence[str], data_path: Path) -> list[str]:
     path = data_path / KEY_FILE
     try:
         if not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(KEY_LEAST) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            _make_key(path)
         if path.stat().st_mode & 0o077:
             raise StartError(f"{path} can be read by others; run: chmod 600 {path}")
-        key = path.read_text().strip()
+        key = path.read_text(errors="replace").strip()
     except OSError as error:
         raise StartError(
             f"{path}: {error.strerror}; the node needs a key file there, or TASKYARD_SECRET_KEY."
         ) from error
-    if len(key) < KEY_LEAST:
-        raise StartError(f"{path} is damaged: it holds fewer than {KEY_LEAST} characters.")
+    if not _KEY.fullmatch(key):
+        raise StartError(
+            f"{path} is damaged: it must hold {KEY_LEAST} or more printable characters; restore it from a backup, or "
+            "remove it for a new one (stored apiKeys are lost then, and callbacks of running tasks refused)."
+        )
     return [key]
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key file, whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(KEY_LEAST) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 class Keys:
