@@ -51,7 +51,7 @@ def serve(
     """Run `taskyard serve` where it must end by itself: its exit code and what it wrote."""
     return subprocess.run(
         [sys.executable, "-m", "taskyard", "serve", "--data-dir", str(data_dir), *flags],
-        cwd=data_dir.parent,
+        cwd=next(folder for folder in data_dir.parents if folder.is_dir()),
         env=environment(settings) | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
