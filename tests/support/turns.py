@@ -36,7 +36,7 @@ class Desk:
         self.path = path
         self.limits = limits or Limits()
         self.now = START
-        self.rng = Halves()
+        self.rng: Random = Halves()
         self.effects: list[AnyEffect] = []
         self.log: list[AnyEffect] = []
         self.bodies: dict[tuple[str, int], str | None] = {}
