@@ -11,7 +11,7 @@ from msgspec.json import decode as parse
 
 from taskyard.api.call import Call, Problem, granted
 from taskyard.api.operation import Example, Operation
-from taskyard.api.problems import UNAUTHORIZED
+from taskyard.api.problems import FORBIDDEN, UNAUTHORIZED
 from taskyard.api.tasks import task_id_of
 from taskyard.domain.outcomes import VERDICTS, Effect, Outcome, Word
 from taskyard.engine import facts
@@ -179,7 +179,10 @@ async def update(call: Call, body: TaskUpdate) -> Answer:
         return await _decide(call, fact)
     if said.word not in VERDICTS:
         allowed = ", ".join(VERDICTS)
-        raise Invalid(f"status: a verdict by hand is one of {allowed}, not {said.word}")
+        raise Problem(
+            FORBIDDEN,
+            f"status {said.word} is a backend's word and needs the role service; a verdict is one of {allowed}",
+        )
     judged = facts.Judged(task_id=task_id, owner=call.owner, who=call.who.sub, **said.members())
     return _updated(await call.ask(judged, TaskDone))
 

@@ -114,6 +114,27 @@ def _error(words: str, code: int) -> dict[str, Any]:
     }
 
 
+# What an answer gives to go on with: operation -> (pointer into its answer, where the value goes).
+_LEADS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
+    ("POST", "/api/task"): ("id", ("/api/task/{id}",)),
+    ("POST", "/api/servers"): ("serverId", ("/api/servers/{id}", "/api/stats/servers/{id}", "/api/stats/server/{id}")),
+    ("POST", "/api/tasks/retry"): ("bulkId", ("/api/bulk/{id}",)),
+    ("POST", "/api/tasks/cancel"): ("bulkId", ("/api/bulk/{id}",)),
+}
+
+
+def _link(paths: dict[str, dict[str, Any]]) -> None:
+    """Say which operations can follow which."""
+    for (method, path), (pointer, starts) in _LEADS.items():
+        links = {}
+        for target, methods in paths.items():
+            if target.startswith(starts) and "{proof}" not in target:
+                for operation in methods.values():
+                    name = operation["operationId"]
+                    links[name] = {"operationId": name, "parameters": {"id": f"$response.body#/{pointer}"}}
+        paths[path][method.lower()]["responses"]["200"]["links"] = links
+
+
 def _answers(operation: Operation) -> dict[str, Any]:
     schema: dict[str, Any] = {} if not operation.answers else _schema_of(operation.answers)
     if operation.media != "application/json":
@@ -166,7 +187,7 @@ def _operation(operation: Operation, method: str, path: str, first: bool) -> dic
                 f"example{number}": {"summary": example.summary, "value": example.value}
                 for number, example in enumerate(operation.examples, 1)
             }
-        shown["requestBody"] = {"required": not operation.takes.optional, "content": {"application/json": content}}
+        shown["requestBody"] = {"required": bool(model.rule) or not operation.takes.optional, "content": {"application/json": content}}
     return shown
 
 
@@ -174,12 +195,16 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document as plain data."""
     shown = [operation for operation in operations if not operation.hidden]
     _, components = msgspec.json.schema_components(_types(shown), ref_template=_REF + "{name}")
+    rules = {
+        model.__name__: model.rule for model in (operation.takes.model for operation in shown if operation.has_body)
+    }
     paths: dict[str, dict[str, Any]] = {}
     for operation in shown:
         for path in (operation.path, *operation.aliases):
             for method in (operation.method, *operation.also):
                 first = path == operation.path and method == operation.method
                 paths.setdefault(path, {})[method.lower()] = _operation(operation, method, path, first)
+    _link(paths)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -192,7 +217,7 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
         "tags": [{"name": name, "description": words} for name, words in TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": {name: _tidy(schema) for name, schema in sorted(components.items())},
+            "schemas": {name: _tidy(schema) | rules.get(name, {}) for name, schema in sorted(components.items())},
             "securitySchemes": {
                 "BearerAuth": {
                     "type": "http",

@@ -190,10 +190,9 @@ async def heartbeat(call: Call, body: Heartbeat) -> Answer:
 
 async def set_maintenance(call: Call, body: Maintenance) -> Answer:
     """POST, PUT /api/servers/{id}/maintenance"""
-    wishes = {wish for wish in (body.maintenance, body.enabled) if wish is not None}
-    if len(wishes) != 1:
-        raise Invalid("send maintenance (or enabled): true or false" + (", not both" if wishes else ""))
-    on = wishes.pop()
+    on = body.enabled if body.maintenance is None else body.maintenance
+    if on is None or (body.maintenance is not None and body.enabled is not None):
+        raise Invalid("send maintenance (or enabled): true or false" + ("" if on is None else ", not both"))
     fact = facts.MaintenanceSet(
         server_id=server_id_of(call), who=call.who.sub, admin=call.admin, on=on, reason=body.reason
     )

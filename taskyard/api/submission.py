@@ -10,7 +10,7 @@ import msgspec
 
 from taskyard.api.call import Call, Problem, granted
 from taskyard.api.operation import USERS, Example, Operation
-from taskyard.api.problems import BAD_REQUEST, TOO_MANY, of_refusal
+from taskyard.api.problems import BAD_REQUEST, TASK_NOT_FOUND, TOO_MANY, of_refusal
 from taskyard.api.views import read_task
 from taskyard.domain.outcomes import Status
 from taskyard.domain.task import Spec
@@ -169,7 +169,11 @@ async def _check_resubmit(call: Call, body: Submission) -> None:
     if repeated is not None:
         owner = call.owner
         if not await call.node.read(lambda store: _repeats(store, [repeated], owner)):
-            raise Invalid(f"resubmitOf: task {repeated[:64]} not found; send the id of a task of yours")
+            raise _no_original(repeated)
+
+
+def _no_original(task_id: str) -> Problem:
+    return Problem(TASK_NOT_FOUND, f"resubmitOf: task {task_id[:64]!r} not found; send the id of a task of yours")
 
 
 def _submitted(task_id: str, created_at: int) -> Submitted:
@@ -258,7 +262,7 @@ async def _check_many(call: Call, bodies: Sequence[Submission | None], items: li
     known = await call.node.read(lambda store: _repeats(store, ids, owner))
     for index, body in enumerate(bodies):
         if body is not None and body.resubmit_of is not None and body.resubmit_of not in known:
-            items[index] = Problem(BAD_REQUEST, f"tasks[{index}]: resubmitOf: task {body.resubmit_of[:64]} not found")
+            items[index] = _no_original(body.resubmit_of)
 
 
 def _one_of_many(result: Result, request_id: str) -> Submitted | Refused:
@@ -269,6 +273,7 @@ def _one_of_many(result: Result, request_id: str) -> Submitted | Refused:
 
 
 _ERRORS = {
+    404: "There is no task `resubmitOf`.",
     422: "The idempotency key was used for another body.",
     429: "Your queue, or the number of different requirements, is full; or too many of your calls wait.",
 }

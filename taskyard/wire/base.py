@@ -5,7 +5,7 @@ Patterns end in `(?!\\n)$` since Python's `$` also matches before a last line en
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -36,7 +36,12 @@ JsonObject = Annotated[Raw, Meta(description="A JSON object.", extra_json_schema
 
 
 class Body(Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
-    """A request's body. `null` means absent. The reader, not the struct, decides what becomes of unknown members."""
+    """A request's body. `null` means absent. The reader, not the struct, decides what becomes of unknown members.
+
+    `rule` is JSON Schema for what holds between members; the handlers check it, the docs show it.
+    """
+
+    rule: ClassVar[dict[str, Any]] = {}
 
 
 class Query(Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +71,16 @@ def present(value: Raw | UnsetType) -> bytes | None:
         return None
     data = bytes(value)
     return None if data == b"null" else data
+
+
+def one_of_two(one: str, other: str, kind: str) -> dict[str, Any]:
+    """The rule that exactly one of two members is there, null being absent."""
+    return {
+        "oneOf": [
+            {"required": [name], "properties": {name: {"type": kind}, without: {"type": "null"}}}
+            for name, without in ((one, other), (other, one))
+        ]
+    }
 
 
 def word_pattern(*words: str) -> str:

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from taskyard.wire.base import Answer, Body, Label, Priority, Query, ServerId, Share, Text, Time, word_pattern
+from taskyard.wire.base import (
+    Answer,
+    Body,
+    Label,
+    Priority,
+    Query,
+    ServerId,
+    Share,
+    Text,
+    Time,
+    one_of_two,
+    word_pattern,
+)
 
+# For readers of the schema; what is refused beyond it depends on the node's address policy. IPv6 only in its long form.
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,38}[A-Za-z0-9])?"
+_NAME = rf"({_LABEL}\.){{0,5}}[A-Za-z]([A-Za-z0-9-]{{0,38}}[A-Za-z0-9])?"
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"(1[0-5][0-9]|[1-9][0-9]?)(\.{_OCTET}){{3}}"
+_IPV6 = r"\[(::1|[0-9A-Da-d][0-9A-Fa-f]{3}(:[0-9A-Fa-f]{1,4}){7})\]"
+_PORT = "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
+_PATH = r"([/?][!-\"$-\[\]-~]*)?"
 Url = Annotated[
     str,
     Meta(
         min_length=8,
         max_length=2048,
-        pattern=r"^[hH][tT][tT][pP][sS]?://[\x21-\x7e]+(?!\n)$",
         description="http:// or https://, without user, password and fragment.",
+        extra_json_schema={"pattern": f"^https?://({_NAME}|{_IPV4}|{_IPV6}){_PORT}{_PATH}$"},
     ),
 ]
 ApiKey = Annotated[
@@ -178,6 +198,8 @@ class Heartbeat(Body):
 
 class Maintenance(Body):
     """Into maintenance, or out of it: `maintenance` or `enabled`."""
+
+    rule: ClassVar[dict[str, Any]] = one_of_two("maintenance", "enabled", "boolean")
 
     maintenance: bool | None = None
     enabled: bool | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
@@ -108,8 +108,13 @@ class Batch(Body):
     """Many submissions in one call."""
 
     tasks: Annotated[
-        list[JsonObject],
-        Meta(min_length=1, max_length=BATCH_MOST, description="1-1000 submissions, see POST /api/task."),
+        list[Raw],
+        Meta(
+            min_length=1,
+            max_length=BATCH_MOST,
+            description="1-1000 submissions; one that is wrong gets an error of its own.",
+            extra_json_schema={"items": {"anyOf": [{"$ref": "#/components/schemas/Submission"}, {}]}},
+        ),
     ]
 
 
@@ -316,6 +321,13 @@ class BulkFilter(Body):
 
 class BulkRequest(Body):
     """Many tasks, by their ids or by a filter: one of the two."""
+
+    rule: ClassVar[dict[str, Any]] = {
+        "oneOf": [
+            {"required": ["ids"], "properties": {"ids": {"type": "array"}, "filter": {"type": "null"}}},
+            {"required": ["filter"], "properties": {"filter": {"type": "object"}, "ids": {"type": "null"}}},
+        ]
+    }
 
     ids: Annotated[
         Annotated[list[TaskId], Meta(min_length=1, max_length=10_000)] | None, Meta(description="1-10000 task ids.")

@@ -331,7 +331,7 @@ def test_a_verdict_beats_the_attempts_later_word(attempt: Attempt) -> None:
 
 @pytest.mark.parametrize("word", ["PENDING", "PROCESSING"])
 def test_these_are_no_verdicts(attempt: Attempt, word: str) -> None:
-    refused(attempt.user.put(f"/api/task/{attempt.id}", json={"status": word}), 400, "COMPLETED", "CANCELLED")
+    refused(attempt.user.put(f"/api/task/{attempt.id}", json={"status": word}), 403, "COMPLETED", "CANCELLED")
 
 
 def test_a_callback_before_the_dispatch_answer_is_taken(crew: Callable[..., Crew], user: httpx.Client) -> None:

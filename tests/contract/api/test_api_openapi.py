@@ -11,6 +11,8 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from taskyard.api.app import TABLE
+from taskyard.domain.policies import POLICIES
+from taskyard.wire.statistics import ALGORITHMS
 from tests.contract.api.conftest import Crew
 from tests.contract.api.yard import Yard
 
@@ -104,6 +106,10 @@ def test_examples_fit_their_schemas_and_work(document: dict[str, Any], yard: Yar
                 if path.endswith("algorithm"):
                     admin.request(method, path, json={"algorithm": "weighted-round-robin"})
     assert seen > 10
+
+
+def test_the_schema_knows_all_algorithms() -> None:
+    assert list(POLICIES) == list(ALGORITHMS)
 
 
 def test_real_answers_fit_their_schemas(document: dict[str, Any], direct: Crew, admin: httpx.Client) -> None:

@@ -404,7 +404,7 @@ def test_maintenance(direct: Crew, user: httpx.Client, method: str, member: str)
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"maintenance": None}, {"maintenance": "yes"}, {"maintenance": True, "enabled": False}]
+    "given", [{}, {"maintenance": None}, {"maintenance": "yes"}, {"maintenance": True, "enabled": True}]
 )
 def test_wrong_maintenance(direct: Crew, given: dict[str, Any]) -> None:
     refused(direct.service.post(f"/api/servers/{direct.server_id}/maintenance", json=given), 400, "maintenance")

@@ -81,7 +81,7 @@ WRONG: list[tuple[str, Any]] = [
     ("tags", ["a\0b"]),
     ("metadata", []),
     ("metadata", {"a": "x" * 16_384}),
-    ("resubmitOf", "task_none"),
+    ("resubmitOf", ""),
 ]
 
 
@@ -384,7 +384,7 @@ def test_a_repeated_task_links_both_ways(user: httpx.Client, yard: Yard) -> None
     assert second["resubmitOf"] == first
     assert user.get(f"/api/task/{first}").json()["resubmittedAs"] == second["id"]
     stranger = yard.client("user", sub=fresh("other"))
-    refused(stranger.post("/api/task", json=TASK | {"resubmitOf": first}), 400, "resubmitOf")
+    refused(stranger.post("/api/task", json=TASK | {"resubmitOf": first}), 404, "resubmitOf", "not found")
 
 
 def test_tags_and_metadata_come_back_and_never_go_to_the_backend(direct: Crew, user: httpx.Client) -> None:
