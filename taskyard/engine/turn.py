@@ -39,7 +39,7 @@ _ENDED = {
     Status.TIMEOUT: tally.TIMED_OUT,
     Status.CANCELLED: tally.CANCELLED,
 }
-ERROR_MOST = 4096
+ERROR_MOST = 4096  # bytes
 
 
 class Turn:
@@ -121,8 +121,6 @@ class Turn:
         task.status = status
         task.ended_by = by
         self.touch(task)
-        if error is not None and len(error) > ERROR_MOST:
-            error = error[:ERROR_MOST]
         self.plan.writes.ended.append(
             EndedTask(
                 status=status.value,
@@ -134,7 +132,7 @@ class Turn:
                 responded_at=run.responded_at if run else None,
                 completed_at=self.now,
                 deadline=task.deadline,
-                error=error,
+                error=_cut(error),
                 error_code=error_code,
                 error_details=error_details,
                 result_metadata=metadata,
@@ -192,7 +190,7 @@ class Turn:
                     outcome=outcome.value,
                     count=2 if AFTER[outcome].folds else 1,
                     http_status=http_status,
-                    error=error[:ERROR_MOST] if error else error,
+                    error=_cut(error),
                     metadata=metadata,
                 )
             )
@@ -305,3 +303,10 @@ class Turn:
             assert memory.wakes.horizon is not None
             at, task_id = memory.wakes.horizon
             plan.wakes = WakeRead(at, task_id, memory.limits.wake_entries // 4)
+
+
+def _cut(error: str | None) -> str | None:
+    """An error as it is kept: at most `ERROR_MOST` bytes of UTF-8."""
+    if error is None or len(error) * 4 <= ERROR_MOST:
+        return error
+    return error.encode()[:ERROR_MOST].decode(errors="ignore")
