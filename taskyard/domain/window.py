@@ -35,10 +35,11 @@ class Window(Generic[T]):
     is here, and no other (`tail is None`: all of them are here).
     """
 
-    __slots__ = ("_levels", "_size", "tail")
+    __slots__ = ("_first", "_levels", "_size", "tail")
 
     def __init__(self, tail: int | None = None) -> None:
         self._levels: list[deque[T] | None] = [None] * PRIORITIES
+        self._first: T | None = None
         self._size = 0
         self.tail = tail
 
@@ -70,14 +71,12 @@ class Window(Generic[T]):
                     high = middle
             level.insert(low, entry)
         self._size += 1
+        if self._first is None or rank < self._first.rank:
+            self._first = entry
 
     def head(self) -> T | None:
         """The entry that is served next among those in memory."""
-        if self._size:
-            for level in self._levels:
-                if level:
-                    return level[0]
-        return None
+        return self._first
 
     def remove(self, entry: T) -> None:
         """Take out an entry that is in memory; the head costs O(1), another one O(n) of its priority."""
@@ -88,6 +87,8 @@ class Window(Generic[T]):
         else:
             level.remove(entry)
         self._size -= 1
+        if entry is self._first:
+            self._first = next((level[0] for level in self._levels if level), None)
 
     def evict(self) -> T:
         """Push the last entry out of memory: it becomes the first one outside."""
@@ -95,6 +96,8 @@ class Window(Generic[T]):
             if level:
                 entry = level.pop()
                 self._size -= 1
+                if not self._size:
+                    self._first = None
                 self.tail = entry.rank
                 return entry
         raise IndexError("evict from an empty window")
