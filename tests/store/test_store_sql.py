@@ -172,6 +172,7 @@ PLANS = {
     "refill": "q USING INDEX queue_order (lane=? AND limit_key=? AND avoid=? AND due_at=? AND rank>?)",
     "wakes": "q USING INDEX queue_wake ((wake_at,task_id)>(?,?))",
     "flows": "q USING COVERING INDEX queue_order",
+    "owners": "q USING COVERING INDEX queue_order",
     "last_ended": "t USING COVERING INDEX task_by_end",
     "ended_before": "t USING INDEX task_by_end (completed_at<?)",
     "keys": "i USING PRIMARY KEY (owner=? AND key=?)",

@@ -108,8 +108,8 @@ CREATE TABLE queue (
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The refill of a flow's window; and at a start, without a look at the table, what each flow and lane holds.
-CREATE INDEX queue_order ON queue (lane, limit_key, avoid, due_at, rank);
+-- The refill of a flow's window; and at a start, without a look at the table, what each flow, lane and owner holds.
+CREATE INDEX queue_order ON queue (lane, limit_key, avoid, due_at, rank, owner);
 -- The next tasks that must be looked at whatever the slots do.
 CREATE INDEX queue_wake ON queue (wake_at, task_id) WHERE wake_at IS NOT NULL;
 
