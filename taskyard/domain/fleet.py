@@ -247,9 +247,9 @@ class Fleet:
 
     def refresh(self, server: Server, now: int) -> None:
         """Take note of a change of the server's state or load. Call it after every such change."""
-        is_open = server.known_open = server.open(now)
-        server.known_tier = server.tier
-        serving = server.serving
+        tier = server.known_tier = server.tier
+        is_open = server.known_open = tier != AWAY and server.has_room(now)
+        serving = tier != AWAY and server.fit
         if serving is not server.known_serving:
             server.known_serving = serving
             self.version += 1

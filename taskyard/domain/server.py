@@ -107,11 +107,20 @@ class Server:
     @property
     def serving(self) -> bool:
         """Alive and willing, whether or not a slot is free now: what makes it worth waiting for."""
-        return self.tier != AWAY and not self.misconfigured and not self.held
+        return self.tier != AWAY and self.fit
+
+    @property
+    def fit(self) -> bool:
+        """Whether it can be reached and takes our key, as far as is known."""
+        return not (self.misconfigured or self.held)
 
     def open(self, now: int) -> bool:
         """Whether it may be given a task now."""
-        if self.tier == AWAY or self.held or len(self.runs) >= self.max_concurrent:
+        return self.tier != AWAY and self.has_room(now)
+
+    def has_room(self, now: int) -> bool:
+        """Whether a slot is free and nothing but its status forbids to use it."""
+        if self.held or len(self.runs) >= self.max_concurrent:
             return False
         if self.paused_until is not None and now < self.paused_until:
             return False
