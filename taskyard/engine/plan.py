@@ -155,13 +155,17 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """Give up an attempt: close its connection, and ask the server's cancel endpoint where it has one."""
+    """Give up an attempt: close its connection, and ask the server's cancel endpoint where it has one.
+
+    `api_key` is the server's (encrypted by the host): by the time of asking the server may be gone.
+    """
 
     task_id: str
     attempt: int
     server_id: str
     node: str
     cancel_url: str | None
+    api_key: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,10 @@ class Turn:
         run.dirty = True
         memory.run_timers.set(run, run.linger_until)
         self.touched_runs.add(run)
-        self.plan.effects.append(Abort(run.task_id, run.attempt, run.server.id, run.node, run.server.cancel_url))
+        server = run.server
+        self.plan.effects.append(
+            Abort(run.task_id, run.attempt, server.id, run.node, server.cancel_url, server.api_key)
+        )
 
     def free(self, run: Run) -> None:
         """Give a slot back."""

@@ -126,15 +126,15 @@ class Dispatcher:
         ]
         if effect.traceparent is not None:
             headers.append((b"traceparent", effect.traceparent.encode()))
-        headers += self._authorization(server)
+        headers += self._authorization(server.id, server.api_key)
         return headers
 
-    def _authorization(self, server: Server) -> list[tuple[bytes, bytes]]:
-        if server.api_key is None:
+    def _authorization(self, server_id: str, sealed: str | None) -> list[tuple[bytes, bytes]]:
+        if sealed is None:
             return []
-        api_key = self._keys.open(server.api_key)
+        api_key = self._keys.open(sealed)
         if api_key is None:
-            log.error("api_key_unreadable", server=server.id, mend="register it again with its apiKey")
+            log.error("api_key_unreadable", server=server_id, mend="register it again with its apiKey")
             return []
         return [(b"Authorization", b"Bearer " + api_key.encode())]
 
@@ -156,9 +156,6 @@ class Dispatcher:
         ]
 
     async def _ask_to_stop(self, effect: Abort, url: str) -> None:
-        server = self._servers(effect.server_id)
-        if server is None:
-            return
         limits = Limits(
             total_ms=max(1, self._settings.linger),
             body_max=CANCEL_ANSWER_MOST,
@@ -168,10 +165,10 @@ class Dispatcher:
         try:
             reply = await self._transport.post(
                 url,
-                self._authorization(server),
+                self._authorization(effect.server_id, effect.api_key),
                 body,
                 limits,
-                pool_key=f"{server.id} cancel",
+                pool_key=f"{effect.server_id} cancel",
                 max_connections=4,
             )
         except TransportError:
