@@ -132,7 +132,7 @@ class Connection:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """One state of the database for several reads. Raises `StoreError`, or `BadData` for a value that is no text."""
+        """One state of the database for several reads. Raises `StoreError`, or `BadData` for an unusable value."""
         try:
             self._db.execute("BEGIN")
             yield
