@@ -102,7 +102,7 @@ def test_each_attempt_has_a_number_and_a_proof_of_its_own(tmp_path: Path) -> Non
         assert [request.head["x-taskyard-attempt"] for request in backend.got()] == ["1", "2", "3"]
         assert [request.json["attempt"] for request in backend.got()] == [1, 2, 3]
         assert {request.head["idempotency-key"] for request in backend.got()} == {record.task.id}
-        proofs = [request.callback_url.rpartition("-")[2] for request in (first, second, third)]
+        proofs = [request.callback_url.rpartition("/")[2].partition("-")[2] for request in (first, second, third)]
         assert len(set(proofs)) == 3
         node, task_id = house.node, record.task.id
         for attempt, proof in enumerate(proofs, 1):
