@@ -270,7 +270,7 @@ def run_due(turn: Turn, run: Run) -> None:
         return
     if task.deadline is not None and task.deadline <= now:
         stop(turn, task, "ttl passed")
-        turn.end_task(task, Status.TIMEOUT, error=f"ttl passed: not done within {task.spec.ttl_ms} ms")
+        turn.end_task(task, Status.TIMEOUT, error=f"ttl passed: not done within {task.spec.ttl_ms} ms", run=run)
         return
     if run.limit_at <= now:
         error = f"no result within {task.spec.timeout_ms} ms (timeout)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskyard.domain.outcomes import VERDICTS, Outcome, Status
-from taskyard.domain.task import Task
+from taskyard.domain.task import Run, Task
 from taskyard.domain.window import rank_of
 from taskyard.engine import tally
 from taskyard.engine.facts import CancelAsked, Judged, PurgeAsked, RetryAsked, Submitted
@@ -108,8 +108,8 @@ def cancel(turn: Turn, fact: CancelAsked) -> None:
     if task.status.ended:
         _refuse_ended(turn, fact.ref, task, "cancelled")
         return
-    stop(turn, task, "cancelled by hand")
-    turn.end_task(task, Status.CANCELLED)
+    run = stop(turn, task, "cancelled by hand")
+    turn.end_task(task, Status.CANCELLED, run=run)
     if fact.who != task.spec.owner:
         turn.audit(fact.who, "task.cancel", task.id)
     turn.done(fact.ref, task)
@@ -128,7 +128,7 @@ def judge_by_hand(turn: Turn, fact: Judged) -> None:
     if task.status.ended:
         _refuse_ended(turn, fact.ref, task, "judged")
         return
-    stop(turn, task, f"ended as {status.name} by hand")
+    run = stop(turn, task, f"ended as {status.name} by hand")
     turn.end_task(
         task,
         status,
@@ -137,6 +137,7 @@ def judge_by_hand(turn: Turn, fact: Judged) -> None:
         error_code=fact.error_code,
         error_details=fact.error_details,
         metadata=fact.metadata,
+        run=run,
         message=fact.message,
     )
     if fact.who != task.spec.owner:
@@ -144,12 +145,14 @@ def judge_by_hand(turn: Turn, fact: Judged) -> None:
     turn.done(fact.ref, task)
 
 
-def stop(turn: Turn, task: Task, reason: str) -> None:
-    """Take a live task off the queue or away from its attempt."""
-    if task.run is not None:
-        turn.close_attempt(task.run, Outcome.CANCELLED, given_up=True, error=reason)
+def stop(turn: Turn, task: Task, reason: str) -> Run | None:
+    """Take a live task off the queue or away from its attempt; returns that attempt."""
+    run = task.run
+    if run is not None:
+        turn.close_attempt(run, Outcome.CANCELLED, given_up=True, error=reason)
     else:
         turn.memory.dequeue(task)
+    return run
 
 
 def retry(turn: Turn, fact: RetryAsked) -> None:

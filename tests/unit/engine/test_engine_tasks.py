@@ -2,8 +2,8 @@
 
 import pytest
 
-from taskyard.domain.outcomes import Outcome, Status
-from taskyard.engine.facts import CancelAsked, DrainBegan, PurgeAsked, RetryAsked
+from taskyard.domain.outcomes import Outcome, Status, Word
+from taskyard.engine.facts import CancelAsked, DrainBegan, Judged, PurgeAsked, RetryAsked
 from taskyard.engine.limits import Limits
 from taskyard.engine.plan import Changed, Refusal, Result, SubmitDone, TaskDone
 from taskyard.store.port import Purged
@@ -204,6 +204,25 @@ def test_cancel_of_a_pending_and_of_a_processing_task(desk: Desk) -> None:
     desk.advance(2000)
     assert {desk.status(task) for task in (pending, running, waiting)} == {Status.CANCELLED}
     assert (desk.engine.memory.queued, desk.engine.memory.processing) == (0, 0)
+
+
+@pytest.mark.parametrize("how", ["cancel", "verdict", "ttl"])
+def test_what_a_stopped_attempt_had_reached_is_kept(desk: Desk, how: str) -> None:
+    desk.server("s1")
+    task = desk.submit(ttl_ms=5000)
+    began = desk.now
+    desk.end(task, Outcome.ACCEPTED, http_status=202)
+    desk.advance(2000)
+    desk.call_back(task, Word.PROCESSING, 1, progress=60, message="page 6")
+    if how == "cancel":
+        cancel(desk, task)
+    elif how == "verdict":
+        desk.ask(Judged(task_id=task, owner="ann", who="ann", word=Word.FAILED))
+    else:
+        desk.advance(3000)
+    row = desk.record(task).task
+    assert Status(row.status).ended
+    assert (row.server_id, row.started_at, row.progress, row.message) == ("s1", began, 60, "page 6")
 
 
 def test_cancel_of_a_task_that_only_the_store_holds(desks: Desks) -> None:
