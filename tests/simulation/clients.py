@@ -33,6 +33,7 @@ class Clients:
         self._ids = 0
         self._patience_until = 0  # after an error, nothing new for a while
         self._refused = 0  # in a row
+        self._outstanding = 0
         self._known: list[tuple[str, str]] = []  # (task, owner)
         self._keyed: list[Submitted] = []
 
@@ -42,8 +43,8 @@ class Clients:
             self.done = True
             return
         rng, scenario = self._rng, self._scenario
-        if self._world.now < self._patience_until:
-            self._world.at(self._patience_until, self.go_on)
+        if self._world.now < self._patience_until or self._host.admitted + self._outstanding >= scenario.tasks:
+            self._world.at(max(self._patience_until, self._world.now + 100), self.go_on)
             return
         burst = rng.randrange(scenario.burst) + 1 if not self._refused else 1
         for _ in range(burst):
@@ -108,7 +109,10 @@ class Clients:
         fact.ref = self._host.next_ref()
         self._journal.write(self._world.now, "client", "submits", fact.ref, _as_told(fact))
 
+        self._outstanding += 1
+
         def answered(result: Result | None) -> None:
+            self._outstanding -= 1
             write, now = self._journal.write, self._world.now
             if isinstance(result, SubmitDone):
                 write(now, "client", "acked", fact.ref, result.task_id, result.replayed)
@@ -140,6 +144,12 @@ class Clients:
             return
         recent = self._known[-60:] if rng.random() < 0.7 else self._known
         task_id, owner = rng.choice(recent)
+        self._meddle_with(task_id, owner)
+        if rng.random() < 0.3:
+            self._meddle_with(task_id, owner)  # two people at once
+
+    def _meddle_with(self, task_id: str, owner: str) -> None:
+        rng = self._rng
         who: str | None = owner
         if rng.random() < 0.2:
             who = rng.choice((None, "stranger"))
@@ -157,8 +167,6 @@ class Clients:
         else:
             fact = PurgeAsked(**told)
         self._host.ask(fact, lambda result: None)
-        if rng.random() < 0.3:
-            self._meddle()  # two people at once
 
 
 def _as_told(fact: Submitted) -> dict[str, Any]:

@@ -26,8 +26,10 @@ class Stage(StrEnum):
     IN_RECOVERY = "in the recovery, before its plan is committed"
     RECOVERY_COMMIT = "the recovery's commit is done and its outcome unknown"
     AFTER_RECOVERY = "after the recovery's commit, before its effects"
+    STOPPED = "told to stop, at the end of its patience"
 
 
+ARMED = tuple(stage for stage in Stage if stage is not Stage.STOPPED)
 IN_RECOVERY = (Stage.IN_RECOVERY, Stage.RECOVERY_COMMIT, Stage.AFTER_RECOVERY)
 
 
@@ -44,7 +46,7 @@ class Crashes:
         """So many tasks were admitted."""
         if self._armed is None and self._due and admitted >= self._due[0]:
             self._due.pop(0)
-            self._armed = self._rng.choice(list(Stage))
+            self._armed = self._rng.choice(ARMED)
 
     def strikes(self, stage: Stage) -> bool:
         """Whether it happens here."""

@@ -14,7 +14,7 @@ from time import thread_time_ns
 from typing import Protocol
 
 from taskyard.engine.engine import NOTHING, Engine
-from taskyard.engine.facts import CalledBack, Checked, Ended, Fact, SlotFreed, Submitted
+from taskyard.engine.facts import CalledBack, Checked, DrainBegan, Ended, Fact, SlotFreed, Submitted
 from taskyard.engine.plan import Abort, Answer, Check, Dispatch, Plan, Receipt, Result, SubmitDone
 from taskyard.engine.recovery import recover
 from taskyard.store.port import OutcomeUnknown
@@ -291,6 +291,16 @@ class Host:
         for waiter in waiting.values():
             self._world.after(1, waiter, None)
         self._world.after(int(self._rng.random() * self._scenario.downtime_ms), self.start)
+
+    def drain(self, wait: int) -> None:
+        """The node is told to stop: it dispatches nothing new, and is gone after `wait` ms, even in the midst of a turn."""
+        if self.engine is not None:
+            self._tell(DrainBegan())
+            self._world.after(wait, self._stop, self._lives)
+
+    def _stop(self, life: int) -> None:
+        if life == self._lives and self.engine is not None:
+            self._die(Stage.STOPPED, [])
 
     def _forget(self) -> None:
         self._engines += 1

@@ -9,7 +9,6 @@ from taskyard.engine.facts import (
     AlgorithmSet,
     Beat,
     CheckAsked,
-    DrainBegan,
     Fact,
     MaintenanceSet,
     Registered,
@@ -63,9 +62,9 @@ class Operators:
         for backend in self._backends.values():
             self._do(self._registration(backend.machine))
             if backend.machine.outages:
-                self._world.after(self._rng.randrange(60_000), self._fall, backend)
+                self._world.after(self._rng.randrange(self._scenario.span_ms), self._fall, backend)
             if backend.machine.refuses_key:
-                self._world.after(self._rng.randrange(60_000), self._refuse_key, backend)
+                self._world.after(self._rng.randrange(self._scenario.span_ms), self._refuse_key, backend)
         if self._scenario.upkeep_ms:
             self._world.after(self._scenario.upkeep_ms, self._keep_up)
 
@@ -119,7 +118,7 @@ class Operators:
 
     def _rise(self, backend: Backend) -> None:
         backend.up = True
-        self._world.after(self._rng.randrange(10_000, 200_000), self._fall, backend)
+        self._world.after(self._rng.randrange(self._scenario.span_ms), self._fall, backend)
 
     def _refuse_key(self, backend: Backend) -> None:
         if not self._calm:
@@ -134,8 +133,8 @@ class Operators:
             return
         rng = self._rng
         machine = rng.choice(list(self._backends.values())).machine
-        name, soon = machine.name, rng.randrange(100, 30_000)
-        kind = rng.randrange(9)
+        name, soon = machine.name, rng.choice((100, 3_000, 30_000))
+        kind = rng.randrange(10)
         if kind == 0:
             self._do(self._maintenance(name, on=True))
             self._world.after(soon, self._do, self._maintenance(name, on=False))
@@ -156,6 +155,8 @@ class Operators:
         elif kind == 7:
             self._do(self._patch(name, max_concurrent=rng.choice((1, machine.slots, machine.slots + 2))))
             self._world.after(soon, self._do, self._patch(name, max_concurrent=machine.slots, weight=machine.weight))
+        elif kind == 8 and rng.random() < 0.3:
+            self._host.drain(soon)
         elif not machine.learns:
             self._do(self._patch(name, capabilities=()))
             self._world.after(soon, self._do, self._patch(name, capabilities=machine.capabilities))
@@ -179,6 +180,3 @@ class Operators:
             weight=weight,
             capabilities=capabilities,
         )
-
-
-__all__ = ["DrainBegan", "Operators"]

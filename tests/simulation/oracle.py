@@ -99,8 +99,7 @@ class Oracle:
             raise Violation("payload", f"{server} got {payload!r} for {task_id}")
         attempt = task_id, number
         active = self._active[server]
-        box = self.boxes.by_id.get(server)
-        active[attempt] = box.most if box is not None else len(active) + 1
+        active[attempt] = self.boxes.ceilings[attempt]
         held = [one for one in active if one not in self._given_up or one in self.boxes.attempts]
         if len(held) > max(active.values()):
             raise Violation("slots", f"{server} works on {held}, more than its {max(active.values())} slots")
@@ -153,6 +152,8 @@ class Oracle:
                 self._effect(effect, dispatched)
         if self._just_over:
             raise Violation("fate", f"attempts ended and their tasks were forgotten: {self._just_over}")
+        for box in self.boxes.by_id.values():
+            box.believe()
         for task_id, avoid, due_at in rows:
             self._row(task_id, avoid, due_at)
         self._order(dispatched)
@@ -252,6 +253,7 @@ class Oracle:
         if fact[0] == "retry" and task.status == "PENDING":
             task.queued_at = self._now
             task.due_at = None
+            task.not_before = 0
         elif fact[0] == "purge":
             task.purged = True
         if status != task.status:
@@ -265,8 +267,8 @@ class Oracle:
             raise Violation("dispatch", f"{task_id} was dispatched and is {task and task.status}")
         if number != task.attempts + 1:
             raise Violation("attempts without gaps", f"{task_id} had attempt {task.attempts}, now {number}")
-        if task.due_at is not None and task.due_at > now:
-            raise Violation("not before", f"{task_id} is due at {task.due_at} and was dispatched at {now}")
+        if max(task.due_at or 0, task.not_before) > now:
+            raise Violation("not before", f"{task} was dispatched at {now}")
         if task.avoid == server and (other := self._elsewhere(task)):
             raise Violation("elsewhere", f"{task_id} failed on {server} and went there again, {other} is alive")
         self.boxes.dispatched(now, (task_id, number), server, task.lane)

@@ -116,12 +116,17 @@ class Box:
         """Whether it surely could take a task now."""
         return self.serving() and not self.unsure and now >= self.pause_most and len(self.slots) < self.most
 
+    def believe(self) -> None:
+        """After a registration anew: what is shown at the end of the turn tells, unless maintenance or draining hide it."""
+        if self.unsure and self.shown in ("online", "degraded", "initializing", "offline"):
+            self.state = "up" if self.shown in ("online", "degraded") else self.shown
+            self.unsure = False
+
     def show(self, status: str) -> None:
         """Taskyard says so of its status: it must be what the checks say."""
         self.shown = status
+        self.believe()
         state = "up" if status in ("online", "degraded") else status
-        if self.unsure and state in ("up", "offline"):
-            self.state, self.unsure = state, False
         wanted = "maintenance" if self.maintenance else self.state
         wanted = "draining" if self.draining or self.removing else wanted
         if state != wanted and not self.unsure:
@@ -135,6 +140,7 @@ class Boxes:
         self.linger = linger
         self.by_id: dict[str, Box] = {}
         self.attempts: dict[Attempt, Box] = {}  # those that hold a slot
+        self.ceilings: dict[Attempt, int] = {}  # how many slots the server had when the attempt was dispatched
         self.draining = False
 
     # --- facts -------------------------------------------------------------------------------------------------------
@@ -226,7 +232,7 @@ class Boxes:
             box.learns = capabilities is None
         elif not patch and box.state == "offline":
             box.state, box.passes, box.fails, box.unsure = "initializing", 0, 0, False
-        elif not patch and box.shown != "online":
+        elif not patch:
             box.passes, box.fails, box.unsure = 0, 0, True
         if capabilities is not None:
             box.capabilities, box.learns = frozenset(capabilities), False
@@ -254,6 +260,7 @@ class Boxes:
             box.probe_at = now + PROBE_MS
         box.slots[attempt] = None
         self.attempts[attempt] = box
+        self.ceilings[attempt] = box.most
 
     def over(self, now: int, attempt: Attempt, *, given_up: bool) -> None:
         """An attempt ended; given up, it keeps its slot for the linger."""

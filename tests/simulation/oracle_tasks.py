@@ -39,6 +39,7 @@ class Known:
     key: tuple[int, int] = (0, 0)
     ready: bool = False
     due_at: int | None = None
+    not_before: int = 0  # its `runAt`, while nobody hurried it
     avoid: str = ""
     attempts: int = 0
     failures: int = 0
@@ -116,6 +117,7 @@ class Tasks:
         task = Known(spec, (frozenset(spec["capabilities"]), spec["group"], spec["pin"]))
         start = max(spec["created_at"], spec["run_at"] or 0)
         task.queued_at = start
+        task.not_before = spec["run_at"] or 0
         self._set_limits(task, start)
         self.move_back(task)
         self.by_id[task.id] = self.live[task.id] = task
@@ -136,6 +138,7 @@ class Tasks:
     def reopen(self, now: int, task: Known) -> None:
         """An ended task was retried by hand."""
         task.status = "PENDING"
+        task.not_before = 0
         task.failures = task.lost = 0
         task.avoid = task.last_outcome = ""
         task.ended_by = None

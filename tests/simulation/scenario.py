@@ -88,7 +88,7 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
     machines = tuple(_machine(rng, index, calm) for index in range(rng.choice((1, 2, 4, 6, 8))))
     slots = sum(machine.slots for machine in machines)
     mean_ms = sum((machine.fast_ms + machine.slow_ms) / 2 * machine.slots for machine in machines) / slots
-    load = rng.choice((0.4, 0.8, 1.2, 2.5, 6.0))
+    span_ms = int(tasks * mean_ms / slots / rng.choice((0.4, 0.8, 1.2, 2.5, 6.0)))
     limits = _limits(rng)
     owners = tuple(f"user-{n}" for n in range(rng.choice((1, 3, 8))))
     return Scenario(
@@ -100,13 +100,13 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
         owners=owners,
         lanes=_lanes(rng, machines, quantum=limits.max_queued > tasks),
         algorithm=rng.choice(list(POLICIES)),
-        span_ms=int(tasks * mean_ms / slots / load),
+        span_ms=span_ms,
         burst=rng.choice((1, 5, 30, 120)),
         keys=rng.choice((0.0, 0.3, 0.8)),
         limits_share=0.0 if calm else rng.choice((0.0, 0.15, 0.5)),
         short=rng.choice((0.2, 1.0, 3.0)),
         meddling=0.0 if calm else rng.choice((0.0, 0.1, 0.4)),
-        upkeep_ms=0 if calm else rng.choice((0, 5_000, 20_000)),
+        upkeep_ms=0 if calm else rng.choice((0, 1_000 + span_ms // 15, 1_000 + span_ms // 60)),
         turn_delay_ms=rng.choice((0, 2, 20)),
         commit_ms=rng.choice((0, 3, 30)),
         batch=rng.choice((1, 4, 50, 1000)),
