@@ -58,6 +58,7 @@ class Server:
     paused_until: int | None = None
     pause_step_ms: int = 0
     held: bool = False
+    was_unreached: bool = False  # since its last answer to a dispatch
     misconfigured: bool = False
     probe_at: int | None = None
     checking: bool = False

@@ -133,6 +133,11 @@ def _judge_server(turn: Turn, server: Server, fact: Ended) -> None:
     if fact.outcome is Outcome.UNREACHED:
         if not server.held:  # those in flight at the same moment tell nothing new
             server.held = True
+            if (
+                server.was_unreached
+            ):  # its checks pass, dispatches do not reach it: no faster than a server that declines
+                server.pause(now, None)
+            server.was_unreached = True
             server.health.failed(now, turn.rng.random(), fact.error or "cannot be reached", checked=False)
             server.health.next_check = now
         return
@@ -143,6 +148,7 @@ def _judge_server(turn: Turn, server: Server, fact: Ended) -> None:
         return
     if fact.http_status is None:
         return
+    server.was_unreached = False
     if server.misconfigured:
         server.misconfigured = False
         server.probe_at = None

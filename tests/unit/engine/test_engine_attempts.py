@@ -1,5 +1,7 @@
 """How attempts end and what follows: the right-hand column of API.md §5's table, row by row."""
 
+import itertools
+
 import pytest
 
 from taskyard.domain.outcomes import Effect, Outcome, Status
@@ -219,6 +221,27 @@ def test_many_unreached_at_once_count_as_one_failed_check(desk: Desk) -> None:
     desk.take(*[desk.ended(task, Outcome.UNREACHED) for task in tasks])
     assert desk.server_status("s1") == "degraded"
     assert desk.checks_ordered() == ["s1"]
+
+
+def test_a_server_whose_checks_pass_while_dispatches_do_not_reach_it_is_tried_ever_more_seldom(desk: Desk) -> None:
+    desk.server("s1")
+    task = desk.submit(max_retries=0)
+    tried = [desk.now]
+    for _ in range(7):
+        desk.end(task, Outcome.UNREACHED)
+        for _ in range(400):
+            desk.advance(100)  # checks are answered, and pass, as time goes on
+            if desk.status(task) is Status.PROCESSING:
+                break
+        tried.append(desk.now)
+    waits = [after - before for before, after in itertools.pairwise(tried)]
+    assert waits[0] <= 100  # at once, when a check has passed
+    assert waits[1:] == [1000, 2000, 4000, 8000, 16000, 30000]
+    desk.complete(task)
+    task = desk.submit()
+    desk.end(task, Outcome.UNREACHED)
+    desk.advance(100)
+    assert desk.status(task) is Status.PROCESSING  # an answer makes a fresh start
 
 
 def test_unreached_goes_to_another_server_at_once(desk: Desk) -> None:
