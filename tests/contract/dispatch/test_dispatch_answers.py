@@ -280,6 +280,25 @@ def test_unreached_uses_up_no_attempt_and_holds_the_server_until_a_check_passes(
     play(tmp_path, scene)
 
 
+@pytest.mark.parametrize(
+    "predict",
+    ["http://no-such-host.invalid/predict", "https://127.0.0.1:{port}/predict", "http://169.254.169.254/predict"],
+    ids=["no such name", "no TLS there", "an address that the policy denies"],
+)
+def test_no_connection_of_any_kind_is_unreached(predict: str, tmp_path: Path) -> None:
+    async def scene(house: House, backend: Backend) -> None:
+        await house.register(backend, predict=predict.format(port=backend.port))
+        assert house.status_of() == "online"
+        task = await house.submit("t", max_retries=0)
+        record = await house.becomes(task, lambda record: record.queue is not None and record.queue.attempts > 0)
+        assert record.queue is not None
+        assert record.queue.failures == 0
+        assert {outcome for outcome, _ in await house.outcomes(task)} == {"unreached"}
+        assert backend.got() == []
+
+    play(tmp_path, scene)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_sets_the_server_aside(status: int, tmp_path: Path) -> None:
     async def scene(house: House, backend: Backend) -> None:
