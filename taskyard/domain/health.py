@@ -53,6 +53,7 @@ class Health:
     score: float = SCORE_FULL
     interval: float = FIRST_INTERVAL_MS
     next_check: int = 0
+    trusted_until: int = 0  # suspicion orders no other check before
     online_since: int | None = None
 
     def passed(self, now: int, chance: float, *, checked: bool = True) -> bool:
@@ -92,10 +93,15 @@ class Health:
         return self.state is not before
 
     def suspect(self, now: int) -> bool:
-        """A 5xx, 3xx or unlisted 4xx: lowers the score, orders one check at once, makes degraded at most."""
+        """A 5xx, 3xx or unlisted 4xx: lowers the score, orders one check at once, makes degraded at most.
+
+        Many of them order one check in `FAILING_INTERVAL_MS`, so that a server in trouble is not also checked to death.
+        """
         before = self.state
         self.score *= 1 - SCORE_STEP
-        self.next_check = min(self.next_check, now)
+        if now >= self.trusted_until:
+            self.trusted_until = now + FAILING_INTERVAL_MS
+            self.next_check = min(self.next_check, now)
         if before is State.ONLINE and self.score < SCORE_FLOOR:
             self.state = State.DEGRADED
             self.passes = 0

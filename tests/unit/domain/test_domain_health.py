@@ -140,6 +140,18 @@ def test_suspicion_lowers_the_score_orders_one_check_and_degrades_at_most() -> N
         assert other.state is state
 
 
+def test_lasting_suspicion_orders_one_check_in_five_seconds() -> None:
+    health = Health()
+    health.passed(NOW, 0.5)
+    ordered = []
+    for now in range(NOW, NOW + 30_000, 10):  # a hundred bad answers a second
+        health.suspect(now)
+        if health.next_check <= now:
+            ordered.append(now - NOW)
+            health.passed(now, 0.5)
+    assert ordered == [0, 5_000, 10_000, 15_000, 20_000, 25_000]
+
+
 def test_good_answers_give_the_score_back_and_passed_checks_the_state() -> None:
     health = Health(state=ONLINE)
     while health.state is ONLINE:
