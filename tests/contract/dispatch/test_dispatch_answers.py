@@ -12,7 +12,7 @@ import pytest
 
 from taskyard.domain.outcomes import Word
 from tests.support.aio import until
-from tests.support.backend import Backend, Behaviour, answer, close, hang, no_http, reset, trickle
+from tests.support.backend import Backend, Behaviour, Request, answer, close, hang, no_http, reset, trickle
 from tests.support.house import House, name_of, play
 
 
@@ -186,16 +186,21 @@ def test_other_4xx_are_retried_elsewhere(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
-def http_date(seconds_ahead: int) -> str:
-    return email.utils.formatdate(time.time() + seconds_ahead, usegmt=True)
+def dated(seconds_ahead: int) -> Behaviour:
+    """A 429 whose Retry-After is a date, so many seconds from the answer on."""
+
+    async def behave(request: Request) -> None:
+        await answer(429, retry_after=email.utils.formatdate(time.time() + seconds_ahead, usegmt=True))(request)
+
+    return behave
 
 
 PAUSES = [
     ("429 without a time", answer(429), 900, 1_000),
     ("429 with seconds", answer(429, retry_after="2"), 1_900, 2_000),
-    ("429 with a date", answer(429, retry_after=http_date(60)), 50_000, 61_000),
+    ("429 with a date", dated(60), 50_000, 61_000),
     ("429 with no wait at all", answer(429, retry_after="0"), 900, 1_000),
-    ("429 with a date in the past", answer(429, retry_after=http_date(-60)), 900, 1_000),
+    ("429 with a date in the past", dated(-60), 900, 1_000),
     ("503 with no wait at all", answer(503, {"retry_after": 0}), 900, 1_000),
     ("429 with a time that is none", answer(429, retry_after="soon"), 900, 1_000),
     ("429 with retry_after", answer(429, {"retry_after": 1.5}), 1_400, 1_500),
