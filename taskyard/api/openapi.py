@@ -13,6 +13,8 @@ from taskyard.wire.base import Answer, Refused
 
 _REF = "#/components/schemas/"
 _PARAMETER = re.compile(r"\{(\w+)\}")
+# What a header can carry: no control characters, and no space at its ends.
+_HEADER_TEXT = r"^[^\u0000-\u0020\u007f]([^\u0000-\u001f\u007f]*[^\u0000-\u0020\u007f])?$"
 
 TAGS = {
     "Tasks": "Submit tasks, see what became of them, change it.",
@@ -86,7 +88,7 @@ def _parameters(operation: Operation, path: str) -> list[dict[str, Any]]:
         found.append({"name": name, "in": "path", "required": True, "description": words, "schema": schema})
     if operation.has_body:
         if operation.path == "/api/task":
-            key = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"}
+            key = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": _HEADER_TEXT}
             words = "Makes repeating this submission safe for 24 h."
             found.append({"name": "Idempotency-Key", "in": "header", "description": words, "schema": key})
         return found
@@ -187,7 +189,10 @@ def _operation(operation: Operation, method: str, path: str, first: bool) -> dic
                 f"example{number}": {"summary": example.summary, "value": example.value}
                 for number, example in enumerate(operation.examples, 1)
             }
-        shown["requestBody"] = {"required": bool(model.rule) or not operation.takes.optional, "content": {"application/json": content}}
+        shown["requestBody"] = {
+            "required": bool(model.rule) or not operation.takes.optional,
+            "content": {"application/json": content},
+        }
     return shown
 
 

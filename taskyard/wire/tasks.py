@@ -46,6 +46,13 @@ class RetryBackoff(Body):
 class Submission(Body):
     """A task to be done. An absent member takes the default of its `type`, then the global one."""
 
+    rule: ClassVar[dict[str, Any]] = {
+        "not": {
+            "required": ["runAt", "delay"],
+            "properties": {"runAt": {"type": "integer"}, "delay": {"type": "integer"}},
+        }
+    }
+
     type: TaskType
     payload: Annotated[
         Raw,
@@ -260,7 +267,8 @@ class TaskFilter(Query):
     """Which tasks. Absent members do not filter."""
 
     status: Annotated[
-        Annotated[list[StatusWord], Meta(max_length=6)] | None, Meta(description="One or more statuses, by commas.")
+        Annotated[list[StatusWord], Meta(min_length=1, max_length=6)] | None,
+        Meta(description="One or more statuses, by commas."),
     ] = None
     type: Annotated[TaskType | None, Meta(description="Of this type.")] = None
     server_id: Annotated[ServerId | None, Meta(description="That ran, or runs, on this server.")] = None
