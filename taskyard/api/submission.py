@@ -78,10 +78,14 @@ def _traceparent(call: Call) -> str | None:
 
 
 def _key(call: Call, member: str | None) -> str | None:
-    header = call.header(b"idempotency-key")
-    if header is None:
+    given = call.request_headers.get(b"idempotency-key")
+    if given is None:
         return member
-    if not 0 < len(header) <= _KEY_MOST or "\0" in header or "\ufffd" in header:
+    try:
+        header = given.decode().strip(" \t")
+    except UnicodeDecodeError:  # what headers were written in before
+        header = given.decode("latin-1").strip(" \t")
+    if not 0 < len(header) <= _KEY_MOST:
         raise Invalid(f"the header Idempotency-Key must have 1-{_KEY_MOST} characters")
     if member is not None and member != header:
         raise Invalid("idempotencyKey and the header Idempotency-Key differ: send one of them")
