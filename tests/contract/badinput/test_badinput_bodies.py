@@ -14,6 +14,7 @@ import pytest
 
 from tests.contract.badinput.conftest import Attacked
 from tests.contract.badinput.refusals import refused
+from tests.support.accepting import Accepting
 from tests.support.nodes import token
 
 DEEP = 10_000
@@ -265,8 +266,6 @@ def _open(node: Attacked, header: str) -> socket.socket:
 @pytest.fixture
 def accepted(node: Attacked, admin: httpx.Client) -> Iterator[str]:
     """The callback path of a running attempt."""
-    from tests.contract.badinput.accepting import Accepting
-
     with Accepting() as backend:
         body = {"id": "taker", "name": "taker", "endpoints": backend.endpoints, "capabilities": ["taker"]}
         assert admin.post("/api/servers", json=body).json()["status"] == "online"
