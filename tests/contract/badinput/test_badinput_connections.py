@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
 from tests.contract.badinput.conftest import BODY_S, HEAD_S, IDLE_S, WRITE_S, Attacked
 from tests.support.aio import run, until
-from tests.support.nodes import token
+from tests.support.nodes import NodeProcess, token
+from tests.support.nodes import until as wait_until
 
 # The node looks at its connections once a second; the rest is for a busy machine.
 SLACK_S = 4.0
@@ -187,3 +190,33 @@ def test_a_thousand_connections_that_break_off_leave_nothing(node: Attacked) -> 
         await until(lambda: descriptors() <= before + 5)
 
     run(main(), limit_s=LIMIT_S)
+
+
+def test_one_address_cannot_have_all_connections(tmp_path: Path) -> None:
+    """Past its share a peer is refused in words; a connection that ends makes room."""
+    most = 20
+    node = NodeProcess(tmp_path / "data", settings={"TASKYARD_CONNECTIONS_PER_PEER": str(most)})
+
+    def answer(connection: socket.socket) -> bytes:
+        connection.settimeout(10)
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.recv(1000)
+
+    def admitted() -> bool:
+        with socket.create_connection(("127.0.0.1", node.port)) as one:
+            return answer(one).startswith(b"HTTP/1.1 200")
+
+    try:
+        node.start()
+        with ExitStack() as held:
+            for _ in range(most):
+                one = held.enter_context(socket.create_connection(("127.0.0.1", node.port)))
+                assert answer(one).startswith(b"HTTP/1.1 200")
+            with socket.create_connection(("127.0.0.1", node.port)) as more:
+                more.settimeout(10)
+                refusal = more.recv(1000)
+            assert refusal.startswith(b"HTTP/1.1 503")
+            assert b"retry-after" in refusal
+        wait_until(admitted)
+    finally:
+        node.kill()
