@@ -274,6 +274,8 @@ class Turn:
         for server in self.touched_servers.values():
             if server.id in memory.fleet.servers:
                 self._finish_server(server)
+        # One that was registered again in this very turn stays.
+        writes.unregistered = [row for row in writes.unregistered if row[0] not in memory.fleet.servers]
         writes.stats.extend(self.tally.rows(self.now))
         self._ask_for_more()
         return self.plan
