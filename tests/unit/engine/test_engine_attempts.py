@@ -47,6 +47,18 @@ def test_failed_is_retried_elsewhere_up_to_max_retries_behind_a_backoff(desk: De
     assert desk.outcomes(task) == [(1, "failed", 1), (2, "failed", 1), (3, "failed", 1)]
 
 
+def test_failed_queues_anew_behind_those_that_wait(desk: Desk) -> None:
+    desk.server("s1", max_concurrent=1)
+    first = desk.submit(backoff_base_ms=0)
+    second, third = desk.submit(), desk.submit()
+    desk.fail(first)
+    assert desk.dispatched() == [(second, 1, "s1")]
+    desk.complete(second)
+    assert desk.dispatched() == [(third, 1, "s1")]
+    desk.complete(third)
+    assert desk.dispatched() == [(first, 2, "s1")]
+
+
 def test_failed_is_retried_here_when_there_is_no_elsewhere(desk: Desk) -> None:
     desk.server("s1")
     desk.server("other", capabilities=("else",))
