@@ -122,7 +122,7 @@ class Clients:
                 write(now, "client", "refused", fact.ref, result.code)
                 if result.code != "key_reused":
                     self._refused += 1
-                    self._patience_until = now + min(250 << self._refused, 8_000)
+                    self._patience_until = now + min(500 << self._refused, 30_000)
             else:
                 self._patience_until = now + 200
                 write(now, "client", "unanswered", fact.ref)

@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from time import thread_time_ns
 from typing import Protocol
 
 from taskyard.engine.engine import NOTHING, Engine
@@ -19,7 +18,7 @@ from taskyard.engine.plan import Abort, Answer, Check, Dispatch, Plan, Receipt, 
 from taskyard.engine.recovery import recover
 from taskyard.store.port import OutcomeUnknown
 from taskyard.store.sqlite import SqliteStore
-from tests.simulation.crashes import Crashes, FragileConnection, Stage
+from tests.simulation.crashes import IN_RECOVERY, Crashes, FragileConnection, Stage
 from tests.simulation.journal import Journal
 from tests.simulation.plain import plain_turn
 from tests.simulation.scenario import Scenario
@@ -56,7 +55,6 @@ class Host:
         self.yard: Yard | None = None
         self.turns = 0
         self.admitted = 0
-        self.engine_ns = 0
         self.shapes: Counter[tuple[str, ...]] = Counter()
         self.at_rest: Callable[[str], None] = lambda moment: None
         self._world = world
@@ -120,16 +118,12 @@ class Host:
         facts = self._take()
         if facts and self._crash(Stage.BEFORE_LOOKUP, facts):
             return
-        begun = thread_time_ns()
         ask = engine.lookup(facts)
-        self.engine_ns += thread_time_ns() - begun
         found = store.lookup(ask) if ask else NOTHING
         if facts and self._crash(Stage.BEFORE_TURN, facts):
             return
-        begun = thread_time_ns()
         plan = engine.turn(facts, found, self._world.now, self._rng)
-        self.engine_ns += thread_time_ns() - begun
-        if plan.writes and self._crash(Stage.BEFORE_COMMIT, facts, plan):
+        if self._crash(Stage.BEFORE_COMMIT, facts, plan):
             return
         took = int(self._rng.random() * self._scenario.commit_ms)
         if took:
@@ -146,14 +140,12 @@ class Host:
         except OutcomeUnknown:
             self._fail(facts)
             return
-        if plan.writes and self._crash(Stage.BEFORE_SETTLE, facts, plan):
+        if self._crash(Stage.BEFORE_SETTLE, facts, plan):
             return
-        begun = thread_time_ns()
         engine.settle(plan, receipt)
-        self.engine_ns += thread_time_ns() - begun
         self.turns += 1
         self._note_shape(facts, plan, "")
-        if plan.effects and self._crash(Stage.BEFORE_EFFECTS, facts, plan):
+        if self._crash(Stage.BEFORE_EFFECTS, facts, plan):
             return
         self.busy = False
         self._inbox.extendleft(reversed(plan.deferred))
@@ -171,7 +163,7 @@ class Host:
         assert self._store is not None
         if plan.is_empty():
             receipt = Receipt()
-        elif plan.writes and self._crashes.strikes(Stage.IN_COMMIT):
+        elif plan.effects and self._crashes.strikes(Stage.IN_COMMIT):
             self._note_shape(facts, plan, Stage.IN_COMMIT)
             kinds = sum(1 for kind in plan.writes.__slots__ if getattr(plan.writes, kind))
             self._writer.fail_in(self._rng.randrange(kinds))
@@ -181,7 +173,7 @@ class Host:
         assert self.engine is not None
         due = self.engine.next_at()
         self._journal.write(plan.now, "host", "turn", *plain_turn(facts, plan, due is not None and due <= plan.now))
-        if plan.writes and self._crashes.strikes(Stage.AFTER_COMMIT):
+        if plan.effects and self._crashes.strikes(Stage.AFTER_COMMIT):
             self._note_shape(facts, plan, Stage.AFTER_COMMIT)
             raise OutcomeUnknown("nobody knows")
         return receipt
@@ -268,7 +260,8 @@ class Host:
         self.shapes[stage, *[type(fact).__name__ for fact in facts], "", *effects] += 1
 
     def _crash(self, stage: Stage, facts: list[Fact], plan: Plan | None = None) -> bool:
-        if not self._crashes.strikes(stage):
+        """Die here, if a crash is due at this stage and the turn is one with consequences."""
+        if (plan is not None and not plan.effects and stage not in IN_RECOVERY) or not self._crashes.strikes(stage):
             return False
         self._die(stage, facts, plan)
         return True

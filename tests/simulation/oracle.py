@@ -295,7 +295,8 @@ class Oracle:
             raise Violation("fence", f"attempt {number} of {task_id} on {server} ended; under way is {trial}")
         task.trial = None
         task.last_outcome = outcome
-        task.outcomes[outcome] += 1
+        if outcome != "completed":
+            task.history[outcome] = task.history.get(outcome, 0) + 1
         self.tasks.counters.attempt(self._now, task, trial, outcome)
         attempt = task_id, number
         given_up = outcome in ("cancelled", "lost") or (outcome == "timeout" and not self._said(task, number, "timeout"))
@@ -432,11 +433,10 @@ class Oracle:
 
     def unfinished(self) -> list[Known]:
         """Live tasks that a server could take or has; call it at the end of a run."""
-        return [
-            task
-            for task in self.tasks.live.values()
-            if task.trial is not None or any(box.has(task.lane) for box in self.boxes.by_id.values())
-        ]
+        live = self.tasks.live.values()
+        boxes = self.boxes.by_id.values()
+        servable = {lane for lane in {task.lane for task in live} if any(box.has(lane) for box in boxes)}
+        return [task for task in live if task.trial is not None or task.lane in servable]
 
 
 _ABOUT_TASKS = frozenset({"ended", "called_back", "slot_freed", "cancel", "judged", "retry", "purge"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-PAUSE_LEAST_MS = 1_000  # a 429 without a time: 1 s, doubling to 30 s
+PAUSE_LEAST_MS = 1_000
 PAUSE_MOST_MS = 30_000
 PAUSE_BELIEVED_MS = 300_000
 PROBE_MS = 60_000
@@ -49,6 +49,7 @@ class Box:
     pause_least: int = 0
     pause_most: int = 0
     held: bool = False
+    unreached: bool = False  # since its last answer to a dispatch
     misconfigured: bool = False
     probe_at: int = 0
     slots: dict[Attempt, int | None] = field(default_factory=dict)
@@ -69,8 +70,8 @@ class Box:
             self.state = "offline"
 
     def pause(self, now: int, asked: int | None) -> None:
-        """It declined."""
-        least, most = (PAUSE_LEAST_MS, PAUSE_MOST_MS) if asked is None else (min(asked, PAUSE_BELIEVED_MS),) * 2
+        """It declined; without a wait, for 1 s doubling to 30 s."""
+        least, most = (min(asked, PAUSE_BELIEVED_MS),) * 2 if asked else (PAUSE_LEAST_MS, PAUSE_MOST_MS)
         self.pause_least = max(self.pause_least, now + least)
         self.pause_most = max(self.pause_most, now + most)
 
@@ -78,7 +79,7 @@ class Box:
         """The node started anew: rows of checks and pauses stood in memory only."""
         self.passes = self.fails = 0
         self.pause_least = self.pause_most = 0
-        self.held = False
+        self.held = self.unreached = False
         self.probe_at = now + PROBE_MS
 
     def has(self, lane: Lane) -> bool:
@@ -178,12 +179,15 @@ class Boxes:
         if outcome == "unreached":
             if not box.held:
                 box.held = True
+                if box.unreached:
+                    box.pause(now, None)
+                box.unreached = True
                 box.failed()
         elif effect == "set_aside":
             box.misconfigured = True
             box.probe_at = now + PROBE_MS
         elif http_status is not None:
-            box.misconfigured = False
+            box.misconfigured = box.unreached = False
             if effect == "pause":
                 box.pause(now, pause)
 

@@ -48,7 +48,7 @@ class Known:
     deadline: int | None = None
     queue_deadline: int | None = None
     trial: Trial | None = None
-    outcomes: Counter[str] = field(default_factory=Counter)  # of ended attempts
+    history: dict[str, int] = field(default_factory=dict)  # ended attempts by outcome, but for those that completed
     last_outcome: str = ""
     ended_by: int | None = None
     purged: bool = False

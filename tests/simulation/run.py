@@ -36,7 +36,6 @@ class Report:
     acked: int = 0
     attempts: int = 0
     turns: int = 0
-    engine_us: int = 0
     virtual_ms: int = 0
     crashes: Counter[str] = field(default_factory=Counter)
     shapes: Counter[tuple[str, ...]] = field(default_factory=Counter)
@@ -90,7 +89,6 @@ class Run:
         report.acked = len(self._oracle.acked)
         report.attempts = sum(task.attempts for task in known.values())
         report.turns = self._host.turns
-        report.engine_us = self._host.engine_ns // 1000
         report.virtual_ms = self._world.now - self._world.start
         report.crashes = Counter(str(stage) for stage in self._crashes.happened)
         report.shapes = self._host.shapes

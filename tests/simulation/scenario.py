@@ -107,7 +107,7 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
         short=rng.choice((0.2, 1.0, 3.0)),
         meddling=0.0 if calm else rng.choice((0.0, 0.1, 0.4)),
         upkeep_ms=0 if calm else rng.choice((0, 1_000 + span_ms // 15, 1_000 + span_ms // 60)),
-        turn_delay_ms=rng.choice((0, 2, 20)),
+        turn_delay_ms=rng.choice((0, 10, 100)),
         commit_ms=rng.choice((0, 3, 30)),
         batch=rng.choice((1, 4, 50, 1000)),
         downtime_ms=rng.choice((100, 2_000, 20_000)),
@@ -126,9 +126,9 @@ def _limits(rng: Random) -> Limits:
         dispatches_per_turn=rng.choice((2, 1_000)) if rng.random() < 0.3 else 1_000,
         wakes_per_turn=rng.choice((2, 1_000)) if rng.random() < 0.3 else 1_000,
         max_lost=rng.choice((1, 5)),
-        max_queued=rng.choice((60, 2_000_000)) if rng.random() < 0.2 else 2_000_000,
-        max_queued_per_sub=rng.choice((30, 1_000_000)) if rng.random() < 0.2 else 1_000_000,
-        max_lanes=rng.choice((3, 10_000)) if rng.random() < 0.2 else 10_000,
+        max_queued=200 if rng.random() < 0.1 else 2_000_000,
+        max_queued_per_sub=100 if rng.random() < 0.1 else 1_000_000,
+        max_lanes=3 if rng.random() < 0.1 else 10_000,
         retry_budget=rng.choice((0.2, 1.0)),
     )
 
