@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from taskyard.host.errors import StartError
+from taskyard.settings.secretfile import write_secret
 
 KEY_FILE = "secret_key"
 KEY_LEAST = 32
@@ -38,7 +38,7 @@ def load_keys(configured: Sequence[str], data_path: Path) -> list[str]:
     path = data_path / KEY_FILE
     try:
         if not path.exists():
-            _make_key(path)
+            write_secret(path, secrets.token_urlsafe(KEY_LEAST))
         if path.stat().st_mode & 0o077:
             raise StartError(f"{path} can be read by others; run: chmod 600 {path}")
         key = path.read_text(errors="replace").strip()
@@ -52,23 +52,6 @@ def load_keys(configured: Sequence[str], data_path: Path) -> list[str]:
             "remove it for a new one (stored apiKeys are lost then, and callbacks of running tasks refused)."
         )
     return [key]
-
-
-def _make_key(path: Path) -> None:
-    """Write a new key file, whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(KEY_LEAST) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class Keys:

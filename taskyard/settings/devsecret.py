@@ -9,6 +9,7 @@ import msgspec
 from taskyard.settings.load import SettingsError
 from taskyard.settings.model import Settings, Source
 from taskyard.settings.secret import Secret
+from taskyard.settings.secretfile import write_secret
 
 FILE_NAME = "jwt_secret"
 
@@ -49,14 +50,10 @@ def kept_secret(folder: Path) -> Secret | None:
 
 
 def _make(folder: Path) -> Secret:
-    path = folder / FILE_NAME
     fresh = Secret(secrets.token_hex(32))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(fresh.reveal() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        write_secret(folder / FILE_NAME, fresh.reveal())
     except OSError as error:
         reason = error.strerror or "not writable"
         raise SettingsError(
