@@ -31,12 +31,17 @@ def token(*roles: str, sub: str = "ann", secret: str = SECRET) -> str:
     return sign(secret, sub, roles, 3_600_000, time.time_ns() // 1_000_000)
 
 
-def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S, what: str = "it did not come to that") -> None:
-    """Return as soon as a condition holds; fail when that takes too long."""
+def until(
+    condition: Callable[[], bool],
+    patience_s: float = PATIENCE_S,
+    what: str = "it did not come to that",
+    every_s: float = 0.01,
+) -> None:
+    """Return as soon as a condition holds, looking again and again; fail when that takes too long."""
     end = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < end, what
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -105,7 +105,6 @@ WRONG: list[tuple[str, Any]] = [
     ("tags", [{"a": 1}]),
     ("metadata", {"a": "x" * 16_384}),
     ("metadata", []),
-    ("resubmitOf", "task_of_nobody"),
     ("resubmitOf", "x" * 1000),
 ]
 
@@ -264,7 +263,7 @@ BAD_TOKENS = {
     "huge, with dots": "a." * 4_000,
     "signed and huge": token("admin", sub="x" * 5000) + "y" * 4000,
     "of another secret": jwt.encode({"sub": "a", "exp": 4_000_000_000, "roles": ["admin"]}, "z" * 32, "HS256"),
-    "of no algorithm": jwt.encode({"sub": "a", "exp": 4_000_000_000, "roles": ["admin"]}, None, "none"),
+    "of no algorithm": jwt.encode({"sub": "a", "exp": 4_000_000_000, "roles": ["admin"]}, "", "none"),
     "of another algorithm": jwt.encode({"sub": "a", "exp": 4_000_000_000, "roles": ["admin"]}, SECRET, "HS384"),
     "expired": _claims(exp=1),
     "without an end": _claims(exp=...),

@@ -119,6 +119,10 @@ def _with_sql(statement: str) -> Callable[[Path], None]:
     return change
 
 
+def _become_text(path: Path) -> None:
+    path.write_text("no database\n" * 1000)
+
+
 def _become_another(path: Path) -> None:
     path.unlink()
     _with_sql("CREATE TABLE mine (x)")(path)
@@ -132,7 +136,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "damaged pages": (_overwrite_pages, "restore it from a backup"),
     "cut": (_cut, "restore it from a backup"),
     "cut within a page": (_cut_within_a_page, "restore it from a backup"),
-    "a text": (lambda path: path.write_text("no database\n" * 1000) and None, "restore it from a backup"),
+    "a text": (_become_text, "restore it from a backup"),
     "a table is missing": (_with_sql("DROP TABLE run"), "restore it from a backup"),
     "newer": (_with_sql("PRAGMA user_version = 999"), "newer"),
     "somebody else's": (_with_sql("PRAGMA application_id = 17"), "another application"),
