@@ -210,7 +210,6 @@ def purge(turn: Turn, fact: PurgeAsked) -> None:
     if task.id in turn.touched:
         turn.plan.deferred.append(fact)
         return
-    turn.touch(task)  # whoever speaks of it later in this turn must wait for the next one
     turn.touch(task)  # a retry in this very turn waits for the next one, which knows of the purge
     turn.plan.writes.purged.append((task.id,))
     turn.audit(fact.who, "task.purge", task.id)
