@@ -129,7 +129,8 @@ class Desk:
     def spec(self, **members: Any) -> Spec:
         """A task as submitted now; ids are in order."""
         number = next(self._tasks)
-        return Spec(**{"id": f"task_{number:032x}", "owner": "ann", "type": "text", "created_at": self.now} | members)
+        defaults: dict[str, Any] = {"id": f"task_{number:032x}", "owner": "ann", "type": "text"}
+        return Spec(**defaults | {"created_at": self.now} | members)
 
     def submitted(
         self, payload: str = '{"n":1}', key: str | None = None, key_hash: str = "", **members: Any
@@ -204,7 +205,8 @@ class Desk:
         return self.end(task_id, Outcome.COMPLETED, result=result)
 
     def fail(self, task_id: str, **members: Any) -> list[AnyEffect]:
-        return self.end(task_id, Outcome.FAILED, **{"http_status": 500, "error": "broken"} | members)
+        defaults: dict[str, Any] = {"http_status": 500, "error": "broken"}
+        return self.end(task_id, Outcome.FAILED, **defaults | members)
 
     def decline(self, task_id: str, pause_ms: int | None = None) -> list[AnyEffect]:
         return self.end(task_id, Outcome.DECLINED, http_status=429, effect=Effect.PAUSE, pause_ms=pause_ms)

@@ -1,6 +1,7 @@
 """How attempts end and what follows: the right-hand column of API.md §5's table, row by row."""
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -267,7 +268,7 @@ def test_unreached_goes_to_another_server_at_once(desk: Desk) -> None:
 def test_misconfigured_sets_the_server_aside_with_one_probe_a_minute(desk: Desk) -> None:
     desk.server("s1", max_concurrent=5)
     task, other = desk.submit(max_retries=0), None
-    set_aside = {"http_status": 401, "effect": Effect.SET_ASIDE, "error": "HTTP 401"}
+    set_aside: dict[str, Any] = {"http_status": 401, "effect": Effect.SET_ASIDE, "error": "HTTP 401"}
     desk.end(task, Outcome.MISCONFIGURED, **set_aside)
     assert desk.engine.memory.fleet.servers["s1"].misconfigured
     other = desk.submit()
@@ -438,7 +439,7 @@ def test_a_callback_too_large_to_read_ends_the_task_and_its_caller_is_answered(d
     desk.server("s1")
     task = desk.submit()
     desk.end(task, Outcome.ACCEPTED, http_status=202)
-    too_large = {"outcome": Outcome.FAILED, "final": True, "error": "larger than RESULT_MAX_BYTES"}
+    too_large: dict[str, Any] = {"outcome": Outcome.FAILED, "final": True, "error": "larger than RESULT_MAX_BYTES"}
     answer = desk.ask(Ended(task_id=task, attempt=1, **too_large))
     assert isinstance(answer, TaskDone)
     assert answer.status is desk.status(task) is Status.FAILED

@@ -1,5 +1,7 @@
 """Callbacks and the fence: every sentence of API.md §6 that the engine decides."""
 
+from typing import Any
+
 import pytest
 
 from taskyard.domain.outcomes import Outcome, Status, Word
@@ -266,7 +268,7 @@ def test_an_unknown_task(desk: Desk) -> None:
 # --- the verdict by hand --------------------------------------------------------------------------------------------
 
 
-def verdict(desk: Desk, task: str, word: Word, owner: str | None = "ann", **members: str) -> Result:
+def verdict(desk: Desk, task: str, word: Word, owner: str | None = "ann", **members: Any) -> Result:
     return desk.ask(Judged(task_id=task, owner=owner, who=owner or "admin", word=word, **members))
 
 

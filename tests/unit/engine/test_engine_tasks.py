@@ -105,6 +105,17 @@ def test_order_holds_when_memory_has_only_a_part_of_the_queue(desks: Desks, capa
     assert [desk.bodies[fact.spec.id, 1] for fact in facts] == [fact.payload for fact in facts]
 
 
+def test_a_task_that_only_the_store_holds_is_not_overtaken_by_one_of_another_pool(desks: Desks) -> None:
+    desk = desks(Limits(window_entries=8, window_least=2, refill_bite=2))
+    urgent = [desk.submit(capabilities=("a",), priority=5) for _ in range(12)]
+    others = [desk.submit(capabilities=("b",)) for _ in range(12)]
+    desk.server("s2", capabilities=("b",), max_concurrent=1)  # so that lane b has a pool of its own
+    assert desk.server_of(others[0]) == "s2"
+    desk.server("s1", capabilities=("a", "b"), max_concurrent=10)
+    running = [task for task, _, server_id in desk.log_of_dispatches() if server_id == "s1"]
+    assert running == urgent[:10]
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
