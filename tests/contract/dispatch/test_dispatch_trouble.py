@@ -9,7 +9,7 @@ import pytest
 from taskyard.domain.outcomes import Word
 from taskyard.domain.task import Spec
 from taskyard.engine.facts import Submitted
-from taskyard.engine.plan import Plan, Receipt, SubmitDone, TaskDone
+from taskyard.engine.plan import Plan, Receipt, Refusal, SubmitDone, TaskDone
 from taskyard.host.errors import Unavailable
 from taskyard.store.port import OutcomeUnknown
 from taskyard.store.sqlite import SqliteStore
@@ -134,7 +134,7 @@ def test_a_value_that_the_store_refuses_harms_nobody_else(tmp_path: Path) -> Non
             facts.append(Submitted(spec=spec, payload="{}"))
         results = await asyncio.gather(*[house.ask(fact) for fact in facts], return_exceptions=True)
         kinds = [type(result) for result in results]
-        assert kinds[7] is Unavailable
+        assert kinds[7] is Refusal
         assert kinds[:7] + kinds[8:] == [SubmitDone] * 19
         for number, fact in enumerate(facts):
             if number != 7:
