@@ -16,9 +16,10 @@ from taskyard.api.tasks import task_id_of
 from taskyard.domain.outcomes import VERDICTS, Effect, Outcome, Word
 from taskyard.engine import facts
 from taskyard.engine.plan import Result, TaskDone
+from taskyard.host.errors import Overloaded
 from taskyard.wire.base import METADATA_BYTES, Answer, present
 from taskyard.wire.reader import Invalid, Reader
-from taskyard.wire.tasks import Recorded, TaskUpdate, TaskUpdated
+from taskyard.wire.tasks import TaskUpdate, TaskUpdated
 from taskyard.wire.texts import kept, kept_object
 
 UPDATE = Reader(TaskUpdate)
@@ -26,6 +27,7 @@ TEXT_BYTES = 4096
 CODE_BYTES = 256
 # A callback is answered when it was decided, or after so long.
 DECIDED_WITHIN_S = 2.0
+RETRY_AFTER_MS = 1000
 _ATTEMPT = re.compile(r"([1-9][0-9]{0,9})-([A-Za-z0-9_-]{16,128})", re.ASCII)
 # Facts whose callers were answered before they were decided; the loop itself keeps only weak references to tasks.
 _undecided: set[asyncio.Task[Result]] = set()
@@ -146,9 +148,9 @@ async def _decide(call: Call, fact: facts.CalledBack) -> Answer:
     asked.add_done_callback(_undecided.discard)
     await asyncio.wait({asked}, timeout=DECIDED_WITHIN_S)
     if not asked.done():
+        # On one node a callback is stored by the turn that decides it: until then nothing may be promised.
         asked.add_done_callback(_look)
-        call.status = 202
-        return Recorded()
+        raise Overloaded("the callback is not stored yet; sending it again does no harm", RETRY_AFTER_MS)
     return _updated(granted(asked.result(), TaskDone))
 
 
@@ -210,7 +212,6 @@ OPERATIONS = (
         handler=update,
         takes=UPDATE,
         answers=(TaskUpdated,),
-        more_answers={202: Recorded},
         results=True,
         errors=_ERRORS,
         examples=_EXAMPLES,
@@ -224,12 +225,12 @@ OPERATIONS = (
         description=(
             "The proof in the path is all that is needed; Authorization, X-Server-ID and Content-Type are ignored. "
             "COMPLETED and FAILED end the attempt, TIMEOUT ends it as `timeout`, CANCELLED and PENDING hand the task "
-            "back, PROCESSING reports progress."
+            "back, PROCESSING reports progress. The answer comes when the callback is stored and decided; after 2 s "
+            "without that 503, and sending it again does no harm."
         ),
         handler=call_back,
         takes=UPDATE,
         answers=(TaskUpdated,),
-        more_answers={202: Recorded},
         roles=None,
         before=prove,
         too_large=too_large,

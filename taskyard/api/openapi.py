@@ -57,7 +57,7 @@ def _types(operations: Iterable[Operation]) -> list[type]:
     for operation in operations:
         if operation.has_body and operation.takes.model.__struct_fields__:
             found[operation.takes.model] = None
-        for kind in (*operation.answers, *operation.more_answers.values()):
+        for kind in operation.answers:
             found[kind] = None
     return list(found)
 
@@ -149,11 +149,6 @@ def _answers(operation: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {"200": good}
     if operation.path == "/":
         good["content"]["text/html"] = {"schema": {"type": "string"}}
-    for code, kind in operation.more_answers.items():
-        found[str(code)] = {
-            "description": "Taken; decided soon.",
-            "content": {"application/json": {"schema": _schema_of((kind,))}},
-        }
     errors = dict(_COMMON)
     if operation.roles is not None:
         errors |= _AUTH

@@ -64,7 +64,6 @@ class Operation:
     too_large: Callable[[Call], Awaitable[None]] | None = None
     results: bool = False
     errors: dict[int, str] = field(default_factory=dict)
-    more_answers: dict[int, type[Answer]] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     hidden: bool = False
 

@@ -8,7 +8,7 @@ import msgspec
 
 from taskyard.domain.outcomes import Status
 from taskyard.engine.plan import Refusal
-from taskyard.host.errors import Overloaded, Unavailable
+from taskyard.host.errors import Overloaded
 from taskyard.wire.base import Refused
 
 Header = tuple[bytes, bytes]
@@ -58,7 +58,7 @@ _RETRY_AFTER_MS = 1000
 _encode = msgspec.json.Encoder().encode
 
 
-class Problem(Exception):  # noqa: N818
+class Problem(Exception):
     """A request is answered with an error. `status` is the state that forbids it; `headers` go with the answer."""
 
     def __init__(
@@ -104,5 +104,4 @@ def of_refusal(refusal: Refusal) -> Problem:
 
 def of_overload(overload: Overloaded) -> Problem:
     """The node sheds work, or cannot do it now."""
-    mend = "; nothing was changed" if isinstance(overload, Unavailable) else ""
-    return Problem(OVERLOADED, f"{overload.reason}{mend}; try again later", retry_after_ms=overload.retry_after_ms)
+    return Problem(OVERLOADED, f"{overload.reason}; try again later", retry_after_ms=overload.retry_after_ms)

@@ -220,9 +220,9 @@ def rate(part: int, rest: int) -> float:
     return round(part / (part + rest), 4) if part + rest else 0.0
 
 
-def average(total_ms: int, count: int) -> float:
-    """ms a piece, 0 when there is none."""
-    return round(total_ms / count, 2) if count else 0.0
+def average(total_ms: int, count: int) -> int:
+    """Whole ms a piece, 0 when there is none."""
+    return round(total_ms / count) if count else 0
 
 
 def _figures(view: ServerView, total: StatRow, now: int) -> dict[str, float]:

@@ -10,12 +10,13 @@ import msgspec
 
 from taskyard.api.call import Call, Problem, granted
 from taskyard.api.operation import USERS, Example, Operation
-from taskyard.api.problems import BAD_REQUEST, TASK_NOT_FOUND, TOO_MANY, of_refusal
+from taskyard.api.problems import BAD_REQUEST, TASK_NOT_FOUND, TOO_MANY, of_overload, of_refusal
 from taskyard.api.views import read_task
 from taskyard.domain.outcomes import Status
 from taskyard.domain.task import Spec
 from taskyard.engine import facts
 from taskyard.engine.plan import Refusal, Result, SubmitDone
+from taskyard.host.errors import Overloaded
 from taskyard.settings import TypeDefaults
 from taskyard.store.port import Store
 from taskyard.wire.base import METADATA_BYTES, Answer, Refused, present
@@ -269,7 +270,9 @@ async def _check_many(call: Call, bodies: Sequence[Submission | None], items: li
             items[index] = _no_original(body.resubmit_of)
 
 
-def _one_of_many(result: Result, request_id: str) -> Submitted | Refused:
+def _one_of_many(result: Result | Overloaded, request_id: str) -> Submitted | Refused:
+    if isinstance(result, Overloaded):
+        return of_overload(result).shown(request_id)
     if isinstance(result, Refusal):
         return of_refusal(result).shown(request_id)
     done = granted(result, SubmitDone)

@@ -122,6 +122,7 @@ class Health:
         return before is not State.OFFLINE
 
     def _schedule(self, now: int, chance: float, checked: bool) -> None:
-        if checked:
-            self.last_check = now
+        if not checked:
+            return  # a heartbeat does not put off the next look from our side
+        self.last_check = now
         self.next_check = now + int(self.interval * (1 + JITTER * (2 * chance - 1)))

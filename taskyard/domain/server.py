@@ -130,6 +130,8 @@ class Server:
     def pause(self, now: int, asked_ms: int | None) -> None:
         """It declined: nothing until the time it asked for, or 1 s doubling to 30 s when it named none (or no wait)."""
         if not asked_ms:
+            if self.paused_until is not None and now < self.paused_until:
+                return  # sent before it asked to wait: tells nothing new
             self.pause_step_ms = min(PAUSE_CAP_MS, self.pause_step_ms * 2) if self.pause_step_ms else PAUSE_FIRST_MS
             asked_ms = self.pause_step_ms
         until = now + min(asked_ms, PAUSE_BELIEVED_MS)

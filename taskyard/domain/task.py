@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskyard.domain.outcomes import Outcome, Status
@@ -115,7 +115,8 @@ class Run:
     stored: bool = False
     dirty: bool = False
     over: bool = False
-    saved_progress_at: int = field(default=0)
+    saved_progress_at: int = 0
+    progress_due: int | None = None
 
     def wake_at(self) -> int:
         """When this attempt must be looked at next."""
@@ -129,4 +130,6 @@ class Run:
             beat = task.spec.heartbeat_timeout_ms
             if beat is not None and self.accepted and self.beat_at + beat < at:
                 at = self.beat_at + beat
+            if self.progress_due is not None and self.progress_due < at:
+                at = self.progress_due
         return at

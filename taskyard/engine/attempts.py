@@ -133,9 +133,7 @@ def _judge_server(turn: Turn, server: Server, fact: Ended) -> None:
     if fact.outcome is Outcome.UNREACHED:
         if not server.held:  # those in flight at the same moment tell nothing new
             server.held = True
-            if (
-                server.was_unreached
-            ):  # its checks pass, dispatches do not reach it: no faster than a server that declines
+            if server.was_unreached:  # its checks pass, and yet it is not reached: as if it had declined
                 server.pause(now, None)
             server.was_unreached = True
             server.health.failed(now, turn.rng.random(), fact.error or "cannot be reached", checked=False)
@@ -156,7 +154,8 @@ def _judge_server(turn: Turn, server: Server, fact: Ended) -> None:
     if fact.effect is Effect.PAUSE:
         server.pause(now, fact.pause_ms)
         return
-    server.pause_step_ms = 0
+    if fact.outcome is not Outcome.ACCEPTED:
+        server.pause_step_ms = 0
     if fact.effect is Effect.SUSPECT:
         server.health.suspect(now)
 
@@ -245,17 +244,25 @@ def _after_the_fact(turn: Turn, fact: CalledBack, task: Task, run: Run | None, o
 
 
 def _progress(turn: Turn, fact: CalledBack, run: Run) -> None:
-    run.accepted = True
     run.beat_at = turn.now
     if fact.progress is not None:
         run.progress = max(0, min(100, fact.progress))
     if fact.message is not None:
         run.message = fact.message
+    save_progress(turn, run)
     turn.memory.run_timers.set(run, run.wake_at())
-    if turn.now - run.saved_progress_at >= turn.memory.limits.progress_interval_ms:
+
+
+def save_progress(turn: Turn, run: Run) -> None:
+    """Write what an attempt last said, at most once in `progress_interval_ms`; otherwise when that has passed."""
+    due = run.saved_progress_at + turn.memory.limits.progress_interval_ms
+    if due <= turn.now:
         run.saved_progress_at = turn.now
+        run.progress_due = None
         run.dirty = True
         turn.touched_runs.add(run)
+    else:
+        run.progress_due = due
 
 
 def slot_freed(turn: Turn, fact: SlotFreed) -> None:
@@ -273,6 +280,10 @@ def run_due(turn: Turn, run: Run) -> None:
         return
     if task is None:
         turn.free(run)
+        return
+    if run.progress_due is not None and run.progress_due <= now:
+        save_progress(turn, run)
+        turn.memory.run_timers.set(run, run.wake_at())
         return
     if task.deadline is not None and task.deadline <= now:
         stop(turn, task, "ttl passed")

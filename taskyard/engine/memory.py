@@ -142,7 +142,7 @@ class Memory:
         if self.in_windows <= most:
             return
         flows = [flow for lane in self.fleet.lanes.values() for flow in lane.flows.values() if len(flow.window)]
-        share = max(self.limits.window_least, most // len(flows))
+        share = max(1, most // len(flows))
         for flow in sorted(flows, key=lambda flow: -len(flow.window)):
             window: Window[Task] = flow.window
             while len(window) > share and self.in_windows > most * 7 // 8:

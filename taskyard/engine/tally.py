@@ -55,7 +55,9 @@ class Tally:
         """What to add to the store."""
         hour = now // HOUR_MS
         rows = [StatRow._make((hour, "type", key, *counters, now)) for key, counters in self._types.items()]
-        rows += [StatRow._make((hour, "server", key, *counters, now)) for key, counters in self._servers.items()]
+        for key, counters in self._servers.items():
+            active_at = now if any(counters[:ONLINE_MS]) else 0  # time online is no activity
+            rows.append(StatRow._make((hour, "server", key, *counters, active_at)))
         if self._types:
             yard = [sum(column) for column in zip(*self._types.values(), strict=True)]
             rows.append(StatRow._make((hour, "yard", "", *yard, now)))

@@ -299,7 +299,7 @@ class Turn:
         memory, plan = self.memory, self.plan
         if memory.short_flows:
             room = max(0, memory.limits.window_entries - memory.in_windows)
-            bite = min(memory.limits.refill_bite, max(memory.limits.window_least, room // len(memory.short_flows)))
+            bite = min(memory.limits.refill_bite, max(1, room // len(memory.short_flows)))
             for flow in sorted(memory.short_flows, key=lambda flow: flow.serial):
                 if flow.window.tail is not None:
                     plan.refills.append(Refill(flow.lane.id, flow.limit_key, flow.avoid, flow.window.tail, bite))

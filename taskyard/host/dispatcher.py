@@ -82,9 +82,14 @@ class Dispatcher:
         key = (effect.task_id, effect.attempt)
         server = self._servers(effect.server_id)
         try:
-            if server is None or effect.payload is None:
+            if server is None:
                 return  # removed in the same moment: the engine has given the attempt up
-            fact = await self._exchange(effect, server, effect.payload)
+            if effect.payload is None:
+                error = TransportError("the task's payload is gone from the store")
+                fact = read_failure(effect.task_id, effect.attempt, error)
+                fact.final = True
+            else:
+                fact = await self._exchange(effect, server, effect.payload)
         except asyncio.CancelledError:
             raise
         except Exception:

@@ -21,6 +21,7 @@ from taskyard.engine.plan import (
     Dispatch,
     Forget,
     Plan,
+    Refusal,
     Result,
     ServerChanged,
 )
@@ -89,7 +90,13 @@ class Effects:
         for fact in facts:
             future = self._answers.pop(fact.ref, None) if fact.ref else None
             if future is not None and not future.done():
-                future.set_exception(Unavailable(f"the store is away: {reason}"))
+                future.set_exception(Unavailable(f"the store is away: {reason}; whether this was done is not known"))
+
+    def refuse(self, fact: Fact, reason: str) -> None:
+        """No turn can take this fact: say so to who asked."""
+        future = self._answers.pop(fact.ref, None) if fact.ref else None
+        if future is not None and not future.done():
+            future.set_result(Refusal("bad_request", reason))
 
     def fail_all(self, reason: str) -> None:
         """The node stops: nobody will be answered any more."""

@@ -7,7 +7,7 @@ class StartError(Exception):
     """The node cannot start; the message is one line that names the cause and the mend."""
 
 
-class Overloaded(Exception):  # noqa: N818 - names a state
+class Overloaded(Exception):
     """The node sheds work now. `retry_after_ms` says when to come again, `reason` why, in words."""
 
     def __init__(self, reason: str, retry_after_ms: int = 1000) -> None:

@@ -13,13 +13,14 @@ from random import Random
 
 import structlog
 
+from taskyard.domain.outcomes import Outcome
 from taskyard.engine.engine import NOTHING, Engine
-from taskyard.engine.facts import CalledBack, Checked, Ended, Fact, SlotFreed
+from taskyard.engine.facts import DrainBegan, Ended, Fact
 from taskyard.engine.limits import Limits
 from taskyard.engine.plan import Plan, Receipt
 from taskyard.engine.recovery import recover
 from taskyard.host.clock import Clock
-from taskyard.host.inbox import Inbox
+from taskyard.host.inbox import REPEATABLE, Inbox, ended_in
 from taskyard.host.storage import Storage
 from taskyard.store.port import BadData, StoreError
 
@@ -27,14 +28,14 @@ log = structlog.get_logger()
 STALLED_AFTER_MS = 5_000
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
-REPEATABLE = (Ended, CalledBack, SlotFreed, Checked)
+UNSTORABLE = "the answer cannot be stored"
 
 
 class TurnLoop:
     """Takes turns until it is stopped.
 
-    `carry_out(plan, facts)` is called after each commit; `fail(facts, reason)` for facts whose turn came to nothing;
-    `sending()` names the attempts that are being sent.
+    `carry_out(plan, facts)` is called after each commit; `fail(facts, reason)` for facts whose turn came to nothing,
+    `refuse(fact, reason)` for one that no turn can take; `sending()` names the attempts that are being sent.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class TurnLoop:
         turn_bytes: int,
         carry_out: Callable[[Plan, Sequence[Fact]], None],
         fail: Callable[[Sequence[Fact], str], None],
+        refuse: Callable[[Fact, str], None],
         observe: Callable[[int, float], None],
         sending: Callable[[], set[tuple[str, int]]],
     ) -> None:
@@ -61,10 +63,13 @@ class TurnLoop:
         self._turn_bytes = turn_bytes
         self._carry_out = carry_out
         self._fail = fail
+        self._refuse = refuse
         self._observe = observe
         self._sending = sending
         self._rng = Random()
         self._deferred: list[Fact] = []
+        self._draining = False
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._turn_began: float | None = None
         self.engine: Engine
@@ -72,59 +77,36 @@ class TurnLoop:
 
     async def start(self) -> None:
         """Recover from the store and begin. Raises the store's errors."""
-        await self._recover()
+        await self._recover(())
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """End after the turn that is under way."""
+        """End after the turn that is under way, its effects included."""
+        self._stopping = True
+        self._inbox.filled.set()
         if self._task is not None:
-            self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def drain(self) -> None:
+        """Dispatch nothing new from the next turn on, whatever comes between."""
+        self._draining = True
+        self._inbox.put_back([DrainBegan()])
+
     def stalled(self) -> bool:
-        """Whether the turn that is under way takes too long."""
+        """Whether the turn that is under way takes too long, or no turns are taken any more."""
+        if self._task is not None and self._task.done() and not self._stopping:
+            return True
         began = self._turn_began
         return began is not None and (time.monotonic() - began) * 1000 > STALLED_AFTER_MS
 
-    async def _recover(self) -> None:
-        snapshot = await self._storage.write(lambda store: store.recover(self._limits.wake_entries))
-        self._clock.not_before(snapshot.last_time)
-        alive = self._sending() | self._inbox.ended()
-        engine, plan = recover(snapshot, self._limits, self._node, self._clock.now(), self._rng, alive)
-        await self._commit(engine, plan)
-        self.engine = engine
-        self._carry_out(plan, ())
-
-    async def _commit(self, engine: Engine, plan: Plan) -> None:
-        receipt = Receipt() if plan.is_empty() else await self._storage.write(lambda store: store.commit(plan))
-        engine.settle(plan, receipt)
-
     async def _run(self) -> None:
         again = True
-        while True:
+        while not self._stopping:
             if not again:
                 await self._wait()
             facts = self._deferred + self._inbox.take(self._turn_facts, self._turn_bytes)
             self._deferred = []
-            self._turn_began = began = time.monotonic()
-            try:
-                plan = await asyncio.shield(self._turn(facts))
-            except asyncio.CancelledError:
-                raise
-            except BadData as error:
-                await self._bisect(facts, error)
-                again = True
-            except Exception as error:
-                if not isinstance(error, StoreError):
-                    log.exception("turn_failed")
-                await self._come_back(facts, str(error))
-                again = True
-            else:
-                self._carry_out(plan, facts)
-                self._deferred = plan.deferred
-                again = plan.again or bool(plan.deferred)
-                self._observe(len(facts), time.monotonic() - began)
-            self._turn_began = None
+            again = await self._take(facts)
 
     async def _wait(self) -> None:
         """Until a fact comes or a timer is due."""
@@ -139,41 +121,73 @@ class TurnLoop:
         except TimeoutError:
             pass
 
+    async def _take(self, facts: Sequence[Fact]) -> bool:
+        """Take a turn over these facts, come what may; returns whether another should follow at once."""
+        self._turn_began = began = time.monotonic()
+        try:
+            plan = await self._turn(facts)
+        except BadData as error:
+            return await self._narrow(facts, error)
+        except StoreError as error:
+            await self._come_back(facts, str(error))
+            return True
+        except Exception as error:
+            log.exception("turn_failed")
+            return await self._narrow(facts, error)
+        finally:
+            self._turn_began = None
+        self._carry_out(plan, facts)
+        self._deferred += plan.deferred
+        self._observe(len(facts), time.monotonic() - began)
+        return plan.again or bool(plan.deferred)
+
     async def _turn(self, facts: Sequence[Fact]) -> Plan:
         engine = self.engine
-        ask = engine.lookup(facts)
-        found = await self._storage.write(lambda store: store.lookup(ask)) if ask else NOTHING
-        plan = engine.turn(facts, found, self._clock.now(), self._rng)
-        await self._commit(engine, plan)
+        async with self._storage.turn:
+            ask = engine.lookup(facts)
+            found = await self._storage.write(lambda store: store.lookup(ask)) if ask else NOTHING
+            plan = engine.turn(facts, found, self._clock.now(), self._rng)
+            await self._commit(engine, plan)
         return plan
 
-    async def _bisect(self, facts: Sequence[Fact], error: BadData) -> None:
-        """The store refused a value: find the fact it came with, refuse that one, and keep the rest."""
-        if len(facts) <= 1:
-            log.error("fact_refused", kind=type(facts[0]).__name__ if facts else "none", reason=str(error))
-            self._fail(facts, f"the store refuses a value in it: {error}")
-            await self._come_back((), str(error))
-            return
-        await self._come_back((), str(error))
-        middle = len(facts) // 2
-        for half in (facts[:middle], facts[middle:]):
-            try:
-                plan = await self._turn(half)
-            except BadData as again:
-                await self._bisect(half, again)
-            else:
-                self._carry_out(plan, half)
-                self._inbox.put_back(plan.deferred)
+    async def _commit(self, engine: Engine, plan: Plan) -> None:
+        receipt = Receipt() if plan.is_empty() else await self._storage.write(lambda store: store.commit(plan))
+        engine.settle(plan, receipt)
+
+    async def _narrow(self, facts: Sequence[Fact], error: Exception) -> bool:
+        """These facts cannot be taken together: find the one that is at fault, refuse it, and keep the rest."""
+        await self._recover_in_time(facts)
+        if len(facts) > 1:
+            middle = len(facts) // 2
+            for half in (facts[:middle], facts[middle:]):
+                await self._take(half)
+            return True
+        log.error("fact_refused", kind=type(facts[0]).__name__ if facts else "none", reason=str(error))
+        if not facts:
+            await asyncio.sleep(RETRY_CAP_S)  # it is the state itself: nobody to refuse, and no use to spin
+            return True
+        fact = facts[0]
+        self._refuse(fact, f"it cannot be stored: {error}")
+        if isinstance(fact, Ended) and fact.error != UNSTORABLE:
+            end = Ended(
+                task_id=fact.task_id, attempt=fact.attempt, outcome=Outcome.FAILED, final=True, error=UNSTORABLE
+            )
+            self._inbox.put_back([end])
+        return True
 
     async def _come_back(self, facts: Sequence[Fact], reason: str) -> None:
         """A turn came to nothing: answer who waits, keep what can be said again, recover as soon as possible."""
         kept = [fact for fact in facts if isinstance(fact, REPEATABLE)]
         self._fail([fact for fact in facts if not isinstance(fact, REPEATABLE)], reason)
         self._inbox.put_back(kept)
+        await self._recover_in_time(())
+
+    async def _recover_in_time(self, in_hand: Sequence[Fact]) -> None:
+        """Recover, again and again while the store is away."""
         pause = RETRY_FIRST_S
-        while True:
+        while not self._stopping:
             try:
-                await self._recover()
+                await self._recover(in_hand)
             except StoreError as error:
                 self.away = str(error)
                 log.error("store_away", reason=self.away, retry_in_s=pause)
@@ -184,3 +198,14 @@ class TurnLoop:
                     log.info("store_back")
                 self.away = None
                 return
+
+    async def _recover(self, in_hand: Sequence[Fact]) -> None:
+        async with self._storage.turn:
+            snapshot = await self._storage.write(lambda store: store.recover(self._limits.wake_entries))
+            self._clock.not_before(snapshot.last_time)
+            alive = self._sending() | self._inbox.ended() | ended_in(in_hand)
+            engine, plan = recover(snapshot, self._limits, self._node, self._clock.now(), self._rng, alive)
+            engine.memory.draining = self._draining
+            await self._commit(engine, plan)
+        self.engine = engine
+        self._carry_out(plan, ())

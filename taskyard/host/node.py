@@ -14,7 +14,7 @@ from typing import TypeVar
 import structlog
 
 from taskyard.domain.server import Server
-from taskyard.engine.facts import DrainBegan, Fact
+from taskyard.engine.facts import Fact
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Result
@@ -22,7 +22,7 @@ from taskyard.host.checks import Checks
 from taskyard.host.clock import Clock, new_task_id
 from taskyard.host.dispatcher import Dispatcher
 from taskyard.host.effects import Effects
-from taskyard.host.errors import StartError, Unavailable
+from taskyard.host.errors import Overloaded, StartError, Unavailable
 from taskyard.host.inbox import Inbox
 from taskyard.host.keys import Keys, load_keys
 from taskyard.host.loop import TurnLoop
@@ -88,6 +88,7 @@ class Node:
                 turn_bytes=settings.turn_bytes,
                 carry_out=self._effects.carry_out,
                 fail=self._effects.fail,
+                refuse=self._effects.refuse,
                 observe=self._metrics.turned,
                 sending=self._dispatcher.sending,
             )
@@ -108,8 +109,8 @@ class Node:
 
     async def drain(self) -> None:
         """Dispatch nothing new, let who waits go, and give what is being sent a while to end."""
-        self._inbox.put(DrainBegan())
         self._draining = True
+        self._loop.drain()
         self._effects.release_waiters()
         await self._dispatcher.idle(DRAIN_MS)
 
@@ -144,9 +145,15 @@ class Node:
         """See `NodePort.ask`."""
         return await self._put_for_answer(fact)
 
-    async def ask_many(self, facts: Sequence[Fact]) -> list[Result]:
+    async def ask_many(self, facts: Sequence[Fact]) -> list[Result | Overloaded]:
         """See `NodePort.ask_many`."""
-        return list(await asyncio.gather(*[self._put_for_answer(fact) for fact in facts]))
+        return list(await asyncio.gather(*[self._ask_of_many(fact) for fact in facts]))
+
+    async def _ask_of_many(self, fact: Fact) -> Result | Overloaded:
+        try:
+            return await self._put_for_answer(fact)
+        except Overloaded as overload:
+            return overload
 
     def _put_for_answer(self, fact: Fact) -> asyncio.Future[Result]:
         if self._loop.away is not None:

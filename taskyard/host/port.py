@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from taskyard.engine.facts import Fact
 from taskyard.engine.plan import Result
+from taskyard.host.errors import Overloaded
 from taskyard.settings import Settings
 from taskyard.store.port import Store
 
@@ -87,11 +88,11 @@ class NodePort(Protocol):
     async def ask(self, fact: Fact) -> Result:
         """Put a fact into the inbox and return what its turn answered, after the commit.
 
-        Raises `Overloaded` when the inbox is full and `Unavailable` when the store is away or the node drains.
+        Raises `Overloaded` when the inbox is full and `Unavailable` when the store is away or the node stops.
         """
 
-    async def ask_many(self, facts: Sequence[Fact]) -> list[Result]:
-        """As `ask`, for many at once; results in order."""
+    async def ask_many(self, facts: Sequence[Fact]) -> list[Result | Overloaded]:
+        """As `ask`, for many at once; results in order, an `Overloaded` for each that could not be taken."""
 
     async def read(self, query: Callable[[Store], T]) -> T:
         """Run a read of the store on a reader thread. Raises `Unavailable`."""

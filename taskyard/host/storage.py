@@ -23,6 +23,7 @@ class Storage:
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._reads = 0
+        self.turn = asyncio.Lock()  # held from a turn's lookup to its commit: nothing may be written in between
 
     async def write(self, call: Callable[[Store], T]) -> T:
         """Run a call that belongs to the writer: lookup, commit, recover, sweep. Raises the store's own errors."""

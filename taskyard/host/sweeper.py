@@ -39,7 +39,8 @@ class Sweeper:
         while True:
             now = self._now()
             try:
-                gone = await self._storage.write(lambda store: store.sweep(now - self._retention_ms, now, BATCH))  # noqa: B023
+                async with self._storage.turn:
+                    gone = await self._storage.write(lambda store: store.sweep(now - self._retention_ms, now, BATCH))  # noqa: B023
             except StoreError as error:
                 log.warning("sweep_failed", reason=str(error))
                 gone = 0

@@ -79,7 +79,7 @@ class Store(Protocol):
         """All that a start needs; at most `wakes` queued tasks by wake time."""
 
     def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
-        """Remove at most `most` tasks that ended before a time, and expired keys. Returns how many tasks went."""
+        """Remove at most `most` tasks that ended before a time, and as many expired keys; returns the larger count."""
 
     # --- reads for the API: any thread -----------------------------------------------------------------------------
 

@@ -67,4 +67,4 @@ def sweep(connection: Connection, ended_before: int, keys_before: int, most: int
         connection.change_each(QUERIES[name], ids)
     keys = connection.rows(QUERIES["keys_before"], (keys_before, most))
     connection.change_each(QUERIES["key_delete"], keys)
-    return len(ids)
+    return max(len(ids), len(keys))

@@ -231,8 +231,8 @@ class Figures(Answer):
     success_count: int
     failure_count: int
     success_rate: Share
-    average_processing_time: float
-    average_response_time: float
+    average_processing_time: int
+    average_response_time: int
     current_load: Share
     active_tasks: int
     health_score: float

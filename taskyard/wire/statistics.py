@@ -35,7 +35,7 @@ class TopServer(Answer):
     name: str
     tasks_processed: int
     success_rate: Share
-    average_processing_time: float
+    average_processing_time: int
 
 
 class HourTasks(Answer):
@@ -57,8 +57,8 @@ class DayStats(Answer):
     cancelled_tasks: int
     timed_out_tasks: int
     retried_tasks: int
-    average_processing_time: float
-    average_wait_time: float
+    average_processing_time: int
+    average_wait_time: int
     oldest_pending_age: int
     server_count: int
     top_servers: list[TopServer]
@@ -72,7 +72,7 @@ class Hour(Answer):
     created: int
     completed: int
     failed: int
-    average_time: float
+    average_time: int
 
 
 class DayHours(Answer):
@@ -91,8 +91,8 @@ class ServerStats(Answer):
     success_count: int
     failure_count: int
     success_rate: Share
-    average_processing_time: float
-    average_response_time: float
+    average_processing_time: int
+    average_response_time: int
     uptime: Annotated[Share, Meta(description="The share of the window in which it was online.")]
     last_active_time: Time | None
 

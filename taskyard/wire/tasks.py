@@ -237,12 +237,6 @@ class TaskUpdated(Answer):
     message: str = "Task updated"
 
 
-class Recorded(Answer):
-    """The word is stored durably and will be decided soon."""
-
-    status: str = "recorded"
-
-
 class TaskChanged(Answer):
     """A call on a task took effect."""
 

@@ -70,8 +70,11 @@ class Box:
             self.state = "offline"
 
     def pause(self, now: int, asked: int | None) -> None:
-        """It declined; without a wait, for 1 s doubling to 30 s."""
-        least, most = (min(asked, PAUSE_BELIEVED_MS),) * 2 if asked else (PAUSE_LEAST_MS, PAUSE_MOST_MS)
+        """It declined; without a wait, for 1 s doubling to 30 s, unless it is known to pause already."""
+        if asked:
+            least = most = min(asked, PAUSE_BELIEVED_MS)
+        else:
+            least, most = 0 if now < self.pause_most else PAUSE_LEAST_MS, PAUSE_MOST_MS
         self.pause_least = max(self.pause_least, now + least)
         self.pause_most = max(self.pause_most, now + most)
 
@@ -143,6 +146,7 @@ class Boxes:
         self.attempts: dict[Attempt, Box] = {}  # those that hold a slot
         self.ceilings: dict[Attempt, int] = {}  # how many slots the server had when the attempt was dispatched
         self.draining = False
+        self._vanished: set[Attempt] = set()  # with their server, in the turn under way
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
@@ -151,6 +155,7 @@ class Boxes:
 
         `answers` are those of the turn, by ref; `removals` the refs of facts that removed a server at once.
         """
+        self._vanished.clear()
         gone: set[Attempt] = set()  # attempts whose slot an earlier fact of this turn freed
         for fact in facts:
             kind, ref = fact[0], fact[1]
@@ -269,6 +274,8 @@ class Boxes:
     def over(self, now: int, attempt: Attempt, *, given_up: bool) -> None:
         """An attempt ended; given up, it keeps its slot for the linger."""
         box = self.attempts.get(attempt)
+        if attempt in self._vanished:
+            return
         if box is None:
             raise Violation("slots", f"{attempt} ended and held no slot")
         if given_up:
@@ -286,6 +293,7 @@ class Boxes:
         """A server is gone."""
         box = self.by_id.pop(server, None)
         if box is not None:
+            self._vanished.update(box.slots)
             for attempt in list(box.slots):
                 self.free(attempt)
 

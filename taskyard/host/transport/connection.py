@@ -41,7 +41,7 @@ class Stale(Broken):
     """A reused connection ended before a byte of the answer. Whether the server read the request is unknown."""
 
 
-class _Refused(Exception):  # noqa: N818 - never leaves this module
+class _Refused(Exception):
     """Raised inside a parser callback to stop the parser."""
 
 

@@ -46,7 +46,7 @@ class TransportError(Exception):
         super().__init__(message if len(message) <= MESSAGE_MAX else message[: MESSAGE_MAX - 1] + "…")
 
 
-class Unreached(TransportError):  # noqa: N818 - names an outcome, as all of this tree
+class Unreached(TransportError):
     """The request was never sent: no address, refused, no TLS, no connection in time, or the client is closed."""
 
 
@@ -54,7 +54,7 @@ class AddressDenied(Unreached):
     """No address of the host passes the address policy."""
 
 
-class Unanswered(TransportError):  # noqa: N818
+class Unanswered(TransportError):
     """The request went out, wholly or in part, and no whole answer came. `status` is known once a head came."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:

@@ -266,7 +266,8 @@ def test_an_undecided_callback_is_answered_202_after_2_s_and_counts(
 
     monkeypatch.setattr(store, "commit", slow)
     answer = httpx.put(url, json={"status": "COMPLETED", "result": 9})
-    assert (answer.status_code, answer.json()) == (202, {"status": "recorded"})
+    assert answer.status_code == 503, "nothing may be promised that is not stored"
+    assert answer.headers["Retry-After"] == "1"
     gate.set()
     assert eventually(lambda: client.get(f"/api/task/{task_id}").json()["result"] == 9)
 
