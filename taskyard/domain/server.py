@@ -136,6 +136,13 @@ class Server:
             asked_ms = self.pause_step_ms
         until = now + min(asked_ms, PAUSE_BELIEVED_MS)
         self.paused_until = max(self.paused_until or 0, until)
+        self.dirty = True
+
+    def let_go(self) -> None:
+        """It can be reached again, as a passed check says."""
+        if self.held:
+            self.held = False
+            self.dirty = True
 
     def learn(self, task_type: str, took_ms: int) -> None:
         """Fold the run time of a completed attempt into the decaying average of its type (weight 1/8, RFC 6298's)."""

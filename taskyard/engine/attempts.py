@@ -133,6 +133,7 @@ def _judge_server(turn: Turn, server: Server, fact: Ended) -> None:
     if fact.outcome is Outcome.UNREACHED:
         if not server.held:  # those in flight at the same moment tell nothing new
             server.held = True
+            server.dirty = True
             if server.was_unreached:  # its checks pass, and yet it is not reached: as if it had declined
                 server.pause(now, None)
             server.was_unreached = True

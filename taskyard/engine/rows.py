@@ -206,6 +206,9 @@ class ServerRow(NamedTuple):
     online_since: int | None
     averages: str
     misconfigured: int
+    paused_until: int | None
+    pause_step: int
+    held: int
 
 
 class KeyRow(NamedTuple):

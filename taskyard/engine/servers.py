@@ -179,7 +179,7 @@ def beat(turn: Turn, fact: Beat) -> None:
         server.reported_metrics = fact.metrics
     if fact.status == "healthy":
         server.draining = False
-        server.held = False
+        server.let_go()
         server.health.passed(now, turn.rng.random(), checked=False)
     elif fact.status == "unhealthy":
         server.health.failed(now, turn.rng.random(), "its heartbeat said unhealthy", checked=False)
@@ -220,7 +220,7 @@ def checked(turn: Turn, fact: Checked) -> None:
     server.checking = False
     server.health.check_ms = fact.took_ms
     if fact.passed:
-        server.held = False
+        server.let_go()
         server.heard_at = now
         server.health.passed(now, turn.rng.random())
         if server.learns_capabilities and fact.capabilities is not None and fact.capabilities != server.capabilities:

@@ -125,6 +125,9 @@ def server_row(server: Server) -> ServerRow:
         server.health.online_since,
         json.dumps({kind: round(ms, 3) for kind, ms in server.averages.items()}, ensure_ascii=False),
         1 if server.misconfigured else 0,
+        server.paused_until,
+        server.pause_step_ms,
+        1 if server.held else 0,
     )
 
 
@@ -153,6 +156,9 @@ def server_of(row: ServerRow) -> Server:
         removing_until=row.removing_until,
         last_heartbeat=row.last_heartbeat,
         misconfigured=bool(row.misconfigured),
+        paused_until=row.paused_until,
+        pause_step_ms=row.pause_step,
+        held=bool(row.held),
         averages={kind: float(ms) for kind, ms in averages.items()},
         health=Health(
             state=State(row.state), online_since=row.online_since, last_passed=row.state == State.ONLINE.value

@@ -79,10 +79,9 @@ class Box:
         self.pause_most = max(self.pause_most, now + most)
 
     def forget_what_was_not_stored(self, now: int) -> None:
-        """The node started anew: rows of checks and pauses stood in memory only."""
+        """The node started anew: rows of checks stood in memory only."""
         self.passes = self.fails = 0
-        self.pause_least = self.pause_most = 0
-        self.held = self.unreached = False
+        self.unreached = False
         self.probe_at = now + PROBE_MS
 
     def has(self, lane: Lane) -> bool:

@@ -75,6 +75,7 @@ def server_row(server_id="s1", **values):
         cancel_url=None, api_key=None, capabilities='["gpu"]', learns_capabilities=0, groups="[]", max_concurrent=10,
         weight=1, is_async=0, maintenance=0, maintenance_reason=None, draining=0, removing_until=None,
         registered_at=T0, last_heartbeat=T0, state="online", online_since=T0, averages="{}", misconfigured=0,
+        paused_until=None, pause_step=0, held=0,
     )  # fmt: skip
     return usual._replace(**values)
 

@@ -173,7 +173,7 @@ def test_servers_are_added_changed_and_removed(store):
         "s1", metrics_url="m", cancel_url="c", api_key="k", learns_capabilities=1, groups='["g"]', max_concurrent=7,
         weight=0, is_async=1, maintenance=1, maintenance_reason="r", draining=1, removing_until=T0, registered_at=T0,
         last_heartbeat=T0 + 2, state="offline", online_since=None, averages='{"a":1}', misconfigured=1, name="n",
-        owner="o", predict="p", health_url="h", capabilities="[]",
+        owner="o", predict="p", health_url="h", capabilities="[]", paused_until=T0 + 3, pause_step=2000, held=1,
     )  # fmt: skip
     store.commit(plan(servers=[server_row("s1"), server_row("s2")]))
     store.commit(plan(servers=[full]))

@@ -112,8 +112,8 @@ UPDATE attempt SET metadata = NULL WHERE task_id = ?;
 INSERT INTO server (
     id, name, owner, predict, health_url, metrics_url, cancel_url, api_key, capabilities, learns_capabilities, groups,
     max_concurrent, weight, is_async, maintenance, maintenance_reason, draining, removing_until, registered_at,
-    last_heartbeat, state, online_since, averages, misconfigured
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    last_heartbeat, state, online_since, averages, misconfigured, paused_until, pause_step, held
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     name = excluded.name, owner = excluded.owner, predict = excluded.predict, health_url = excluded.health_url,
     metrics_url = excluded.metrics_url, cancel_url = excluded.cancel_url, api_key = excluded.api_key,
@@ -122,7 +122,8 @@ ON CONFLICT (id) DO UPDATE SET
     maintenance = excluded.maintenance, maintenance_reason = excluded.maintenance_reason, draining = excluded.draining,
     removing_until = excluded.removing_until, registered_at = excluded.registered_at,
     last_heartbeat = excluded.last_heartbeat, state = excluded.state, online_since = excluded.online_since,
-    averages = excluded.averages, misconfigured = excluded.misconfigured;
+    averages = excluded.averages, misconfigured = excluded.misconfigured, paused_until = excluded.paused_until,
+    pause_step = excluded.pause_step, held = excluded.held;
 
 -- server_delete --
 -- A server is gone.

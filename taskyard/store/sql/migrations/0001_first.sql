@@ -176,7 +176,10 @@ CREATE TABLE server (
     state TEXT NOT NULL,
     online_since INTEGER,
     averages TEXT NOT NULL,
-    misconfigured INTEGER NOT NULL
+    misconfigured INTEGER NOT NULL,
+    paused_until INTEGER,
+    pause_step INTEGER NOT NULL,
+    held INTEGER NOT NULL
 ) STRICT;
 
 -- Counters by hour since the epoch, of the whole yard, of a server, of a type.
