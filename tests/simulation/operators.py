@@ -137,13 +137,13 @@ class Operators:
         kind = rng.randrange(10)
         if kind == 0:
             self._do(self._maintenance(name, on=True))
-            self._world.after(soon, self._do, self._maintenance(name, on=False))
+            self._world.after(soon, self._until_done, self._maintenance(name, on=False))
         elif kind == 1:
             self._do(self._beat(name, "draining"))
-            self._world.after(soon, self._do, self._beat(name, "healthy"))
+            self._world.after(soon, self._until_done, self._beat(name, "healthy"))
         elif kind == 2:
             self._do(Unregistered(server_id=name, who=OPERATOR, admin=True))
-            self._world.after(rng.choice((0, 10, soon, 40_000)), self._do, self._registration(machine))
+            self._world.after(rng.choice((0, 10, soon, 40_000)), self._until_done, self._registration(machine))
         elif kind == 3:
             self._do(self._beat(name, rng.choice(("healthy", "unhealthy", None))))
         elif kind == 4:
@@ -154,12 +154,12 @@ class Operators:
             self._do(self._registration(machine))
         elif kind == 7:
             self._do(self._patch(name, max_concurrent=rng.choice((1, machine.slots, machine.slots + 2))))
-            self._world.after(soon, self._do, self._patch(name, max_concurrent=machine.slots, weight=machine.weight))
+            self._world.after(soon, self._until_done, self._patch(name, max_concurrent=machine.slots, weight=machine.weight))
         elif kind == 8 and rng.random() < 0.3:
             self._host.drain(soon)
         elif not machine.learns:
             self._do(self._patch(name, capabilities=()))
-            self._world.after(soon, self._do, self._patch(name, capabilities=machine.capabilities))
+            self._world.after(soon, self._until_done, self._patch(name, capabilities=machine.capabilities))
         self._world.after(int(rng.expovariate(1) * self._scenario.upkeep_ms), self._keep_up)
 
     def _patch(

@@ -98,7 +98,7 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
         limits=limits,
         machines=machines,
         owners=owners,
-        lanes=_lanes(rng, machines, quantum=limits.max_queued > tasks),
+        lanes=_lanes(rng, machines, quantum=min(limits.max_queued, limits.max_queued_per_sub) > tasks),
         algorithm=rng.choice(list(POLICIES)),
         span_ms=span_ms,
         burst=rng.choice((1, 5, 30, 120)),
