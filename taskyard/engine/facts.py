@@ -190,13 +190,17 @@ class CheckAsked(Fact):
 
 @dataclass(slots=True, kw_only=True)
 class Checked(Fact):
-    """A health check ended. `error` says why it failed; `capabilities` are what a healthy server claims."""
+    """A health check ended. `error` says why it failed; `capabilities` are what a healthy server claims.
+
+    `url` is what was asked: a check of an address that the server has left meanwhile tells nothing.
+    """
 
     server_id: str
     passed: bool
     took_ms: int
     error: str | None = None
     capabilities: tuple[str, ...] | None = None
+    url: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

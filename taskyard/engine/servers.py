@@ -98,8 +98,9 @@ def _change(turn: Turn, server: Server, fact: Registered) -> bool:
         server.name = fact.name
     if fact.predict is not None and fact.predict != server.predict:
         turn.memory.fleet.rename_predict(server, fact.predict)
-    if fact.health_url is not None:
+    if fact.health_url is not None and fact.health_url != server.health_url:
         server.health_url = fact.health_url
+        server.checking = False  # a check under way asks the old address
     if fact.metrics_url is not None:
         server.metrics_url = fact.metrics_url
     if fact.cancel_url is not None:
@@ -215,6 +216,9 @@ def checked(turn: Turn, fact: Checked) -> None:
     server = turn.memory.fleet.servers.get(fact.server_id)
     if server is None:
         turn.refuse(fact.ref, "unknown_server", f"Server {fact.server_id} not found: it was removed meanwhile.")
+        return
+    if fact.url is not None and fact.url != server.health_url:
+        turn.answer(fact.ref, ServerDone(server.id, server.status))
         return
     now = turn.now
     server.checking = False

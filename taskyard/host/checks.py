@@ -53,13 +53,12 @@ class Checks:
             self._put(Checked(effect.ref, server_id=effect.server_id, passed=False, took_ms=0, error="removed"))
             return
         began = time.monotonic()
+        url = server.health_url
         capabilities: tuple[str, ...] | None = None
         limits = Limits(total_ms=self._limit_ms, body_max=HEALTH_ANSWER_MOST, connect_ms=self._limit_ms)
         try:
             async with asyncio.timeout(self._limit_ms / 1000):
-                reply = await self._transport.get(
-                    server.health_url, (), limits, pool_key=f"{server.id} health", max_connections=2
-                )
+                reply = await self._transport.get(url, (), limits, pool_key=f"{server.id} health", max_connections=2)
             error, capabilities = read_health(reply, server.id)
         except TransportError as failure:
             error = str(failure)
@@ -73,6 +72,7 @@ class Checks:
                 took_ms=int((time.monotonic() - began) * 1000),
                 error=error,
                 capabilities=capabilities,
+                url=url,
             )
         )
 

@@ -521,3 +521,16 @@ def test_weights_share_the_tasks_while_slots_are_idle(desk: Desk) -> None:
     servers = [desk.server_of(desk.submit()) for _ in range(40)]
     assert (servers.count("s1"), servers.count("s2")) == (10, 30)
     assert all(servers[n : n + 4].count("s1") == 1 for n in range(0, 40, 4))
+
+
+def test_a_check_of_an_address_that_the_server_has_left_tells_nothing(desk: Desk) -> None:
+    desk.server("s1")
+    server = desk.engine.memory.fleet.servers["s1"]
+    old = server.health_url
+    desk.take(
+        Registered(server_id="s1", made_id="", who="ann", admin=True, patch=True, health_url="http://elsewhere/health")
+    )
+    desk.take(Checked(server_id="s1", passed=False, took_ms=1, error="refused", url=old))
+    assert (server.health.fails, server.checking) == (0, True)
+    desk.take(Checked(server_id="s1", passed=False, took_ms=1, error="refused", url="http://elsewhere/health"))
+    assert (server.health.fails, server.checking) == (1, False)
