@@ -21,11 +21,11 @@ class TokenError(Exception):
     """A token that opens nothing; the text is a reason that repeats nothing of the token."""
 
 
-class BadToken(TokenError):  # noqa: N818
+class BadToken(TokenError):
     """Not a valid token: 401."""
 
 
-class NoRole(TokenError):  # noqa: N818
+class NoRole(TokenError):
     """A valid token without any role known here: 403."""
 
 

@@ -19,7 +19,7 @@ Receive = Callable[[], Awaitable[Any]]
 NOBODY = Principal("", frozenset())
 
 
-class HungUp(Exception):  # noqa: N818
+class HungUp(Exception):
     """The client is gone; nobody waits for an answer."""
 
 

@@ -43,7 +43,7 @@ _HOP_BY_HOP = (b"connection", b"upgrade", b"http2-settings")
 HEAD_TOO_LARGE = Kind(431, "Request head too large")
 
 
-class _HeadTooLarge(Exception):  # noqa: N818
+class _HeadTooLarge(Exception):
     """The head has too many lines or bytes."""
 
 

@@ -1,7 +1,7 @@
 """How a command ends early: with one message and an exit code."""
 
 
-class Stop(Exception):  # noqa: N818
+class Stop(Exception):
     """The message goes to stderr. Code 1: the call or the task failed; 2: it was not asked rightly."""
 
     def __init__(self, message: str, code: int = 1) -> None:

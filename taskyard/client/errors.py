@@ -5,7 +5,7 @@ class TaskyardError(Exception):
     """Any failure of a call; the text says what happened."""
 
 
-class ConnectionFailed(TaskyardError):  # noqa: N818  (the whole tree is named by what went wrong)
+class ConnectionFailed(TaskyardError):
     """No answer: nothing listens at `url`, or the connection broke or was silent for too long."""
 
     def __init__(self, url: str, reason: str) -> None:
@@ -14,7 +14,7 @@ class ConnectionFailed(TaskyardError):  # noqa: N818  (the whole tree is named b
         self.reason = reason
 
 
-class StrangeAnswer(TaskyardError):  # noqa: N818
+class StrangeAnswer(TaskyardError):
     """An answer that Taskyard does not give: something else listens at this address."""
 
 
@@ -33,31 +33,31 @@ class ApiError(TaskyardError):
         self.retry_after = retry_after
 
 
-class Refused(ApiError):  # noqa: N818
+class Refused(ApiError):
     """400, 413, 415, 422: what was sent is wrong; the same again would be refused again."""
 
 
-class Unauthorized(ApiError):  # noqa: N818
+class Unauthorized(ApiError):
     """401: no token, or one that the server does not take."""
 
 
-class Forbidden(ApiError):  # noqa: N818
+class Forbidden(ApiError):
     """403: the token's roles do not allow it."""
 
 
-class NotFound(ApiError):  # noqa: N818
+class NotFound(ApiError):
     """404, 410: there is none (for this caller), or its data has been purged."""
 
 
-class Conflict(ApiError):  # noqa: N818
+class Conflict(ApiError):
     """409: the state of the task or server forbids it; `details` names the state."""
 
 
-class Unavailable(ApiError):  # noqa: N818
+class Unavailable(ApiError):
     """429, 503: not now; `retry_after` says when."""
 
 
-class ServerFault(ApiError):  # noqa: N818
+class ServerFault(ApiError):
     """Any other refusal, a 500 among them; the server's log has more under `request_id`."""
 
 

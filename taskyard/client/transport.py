@@ -126,7 +126,7 @@ class Transport:
         raise _refusal(answer, self.url)
 
 
-class _Broken(Exception):  # noqa: N818
+class _Broken(Exception):
     """The connection broke after the request may have been sent."""
 
     def __init__(self, reason: str) -> None:

@@ -38,7 +38,7 @@ _NAMES = {
 _SIGNS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
 
 
-class Invalid(Exception):  # noqa: N818
+class Invalid(Exception):
     """A body or query that cannot be taken; the text names the member, what is wrong with it, and the mend."""
 
 

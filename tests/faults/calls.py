@@ -64,7 +64,7 @@ class Caller:
             self._streams = None
 
 
-class Reset(Exception):  # noqa: N818
+class Reset(Exception):
     """The handler breaks the connection instead of answering."""
 
 

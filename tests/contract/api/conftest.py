@@ -73,6 +73,7 @@ class Crew:
         answer = self.service.post(
             "/api/servers", json={"name": "crew", "endpoints": server.endpoints, "capabilities": [self.skill]}
         )
+        assert answer.status_code == 200, answer.text
         assert answer.json()["status"] == "online", answer.text
         self.server_id: str = answer.json()["serverId"]
 

@@ -169,6 +169,8 @@ class Backend:
         self.checks = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        # Ports come again, and a predict URL belongs to whoever registered it first.
+        self._path = fresh("predict")
         config = uvicorn.Config(
             self._app, interface="asgi3", lifespan="off", ws="none", log_level="critical", timeout_keep_alive=60
         )
@@ -202,7 +204,7 @@ class Backend:
     @property
     def endpoints(self) -> dict[str, str]:
         """What it registers with."""
-        return {"predict": f"{self.url}/predict", "health": f"{self.url}/health"}
+        return {"predict": f"{self.url}/{self._path}", "health": f"{self.url}/health"}
 
     def task(self, task_id: str) -> dict[str, Any]:
         """What it was sent for a task, once that came."""
