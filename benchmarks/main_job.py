@@ -146,7 +146,8 @@ def main() -> None:
                 rates.append(rate)
                 ratios.append(rate / alone)
                 print(
-                    f"  {rate:,.0f} tasks/s ({cpu:.0f} µs node CPU a task); bare loop {alone:,.0f}/s; ratio {rate / alone:.2f}"
+                    f"  {rate:,.0f} tasks/s ({cpu:.0f} µs node CPU a task); bare loop {alone:,.0f}/s; "
+                    f"ratio {rate / alone:.2f}"
                 )
         print(f"stored: {statistics.median(rates):,.0f} tasks/s, {statistics.median(ratios):.2f} of the bare loop")
         print(f"memory: {node.memory_mib():.0f} MiB")
