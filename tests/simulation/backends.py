@@ -181,11 +181,7 @@ class Backend:
             self._end((dispatch.task_id, dispatch.attempt))
         error = "silent after its head" if cut_off else "reset by peer"
         responded_at = self._world.now if cut_off else None
-        answer(
-            Ended(
-                **_of(dispatch), outcome=Outcome.FAILED, error=error, responded_at=responded_at, cut_off=cut_off
-            )
-        )
+        answer(Ended(**_of(dispatch), outcome=Outcome.FAILED, error=error, responded_at=responded_at, cut_off=cut_off))
 
     def _hangs(self, dispatch: Dispatch, answer: Answer) -> None:
         """Takes it and is never heard of again."""
@@ -233,7 +229,7 @@ class Backend:
         self._world.after(20 + self._work(), self._calls, dispatch, words[0], CALLBACK_TRIES, words[1])
 
     def _is_late(self, dispatch: Dispatch, answer: Answer) -> None:
-        """Calls back when it was given up: while the slot lingers, while the task waits, or from a superseded attempt."""
+        """Calls back once given up: while the slot lingers, while the task waits, or from a superseded attempt."""
         self._accepts(dispatch, answer)
         late = dispatch.timeout_ms + self._rng.choice((100, 2_000, 30_000))
         self._world.after(late, self._calls, dispatch, Word.COMPLETED)

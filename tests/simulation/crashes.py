@@ -34,17 +34,19 @@ IN_RECOVERY = (Stage.IN_RECOVERY, Stage.RECOVERY_COMMIT, Stage.AFTER_RECOVERY)
 
 
 class Crashes:
-    """Decides when a crash happens: one is armed for each equal share of the tasks, and goes off at its stage."""
+    """Decides when a crash happens: one is armed for each equal share of a run, and goes off at its stage."""
 
     def __init__(self, rng: Random, crashes: int, tasks: int) -> None:
-        self._due = sorted(int((n + rng.random()) * tasks / crashes) for n in range(crashes)) if crashes else []
+        # Every task is admitted and most end, which is twice as many steps: all crashes come well before the last one.
+        steps = tasks * 1.4
+        self._due = sorted(int((n + rng.random()) * steps / crashes) for n in range(crashes)) if crashes else []
         self._rng = rng
         self._armed: Stage | None = None
         self.happened: list[Stage] = []
 
-    def arm(self, admitted: int) -> None:
-        """So many tasks were admitted."""
-        if self._armed is None and self._due and admitted >= self._due[0]:
+    def arm(self, steps: int) -> None:
+        """So many times was a task admitted or ended."""
+        if self._armed is None and self._due and steps >= self._due[0]:
             self._due.pop(0)
             self._armed = self._rng.choice(ARMED)
 
@@ -62,7 +64,10 @@ class Crashes:
 
 
 class FragileConnection(Connection):
-    """A connection to SQLite whose n-th change can be made to fail. It does not sync: a process dies here, no machine."""
+    """A connection to SQLite whose n-th change can be made to fail.
+
+    It does not sync: what dies here is a process and no machine.
+    """
 
     def __init__(self, path: Path, *, writer: bool = False, read_only: bool = False) -> None:
         super().__init__(path, writer=writer, read_only=read_only)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from taskyard.engine.engine import NOTHING, Engine
 from taskyard.engine.facts import CalledBack, Checked, DrainBegan, Ended, Fact, SlotFreed, Submitted
-from taskyard.engine.plan import Abort, Answer, Check, Dispatch, Plan, Receipt, Result, SubmitDone
+from taskyard.engine.plan import Abort, Answer, Changed, Check, Dispatch, Plan, Receipt, Result, SubmitDone
 from taskyard.engine.recovery import recover
 from taskyard.store.port import OutcomeUnknown
 from taskyard.store.sqlite import SqliteStore
@@ -54,7 +54,10 @@ class Host:
         self.engine: Engine | None = None
         self.yard: Yard | None = None
         self.turns = 0
+        self.refills = 0
         self.admitted = 0
+        self._ended = 0
+        # Turns by the kinds of their facts and effects and the stage at which they were cut off: what was interleaved.
         self.shapes: Counter[tuple[str, ...]] = Counter()
         self.at_rest: Callable[[str], None] = lambda moment: None
         self._world = world
@@ -144,6 +147,7 @@ class Host:
             return
         engine.settle(plan, receipt)
         self.turns += 1
+        self.refills += len(plan.refills)
         self._note_shape(facts, plan, "")
         if self._crash(Stage.BEFORE_EFFECTS, facts, plan):
             return
@@ -192,10 +196,11 @@ class Host:
             if isinstance(effect, Answer):
                 if isinstance(effect.result, SubmitDone) and not effect.result.replayed:
                     self.admitted += 1
-                    self._crashes.arm(self.admitted)
                 waiter = self._waiting.pop(effect.ref, None)
                 if waiter is not None:
                     waiter(effect.result)
+            elif isinstance(effect, Changed):
+                self._ended += effect.status.ended
             elif isinstance(effect, Dispatch):
                 self._sending.add((effect.task_id, effect.attempt))
                 self._world.after(int(self._rng.random() * 5), self._dispatch, self._lives, effect)
@@ -203,6 +208,7 @@ class Host:
                 self._world.after(int(self._rng.random() * 5), self._abort, self._lives, effect)
             elif isinstance(effect, Check):
                 self._world.after(int(self._rng.random() * 50), self._check, self._lives, effect)
+        self._crashes.arm(self.admitted + self._ended)
         return True
 
     def _dispatch(self, life: int, dispatch: Dispatch) -> None:
@@ -255,7 +261,6 @@ class Host:
         return writer
 
     def _note_shape(self, facts: list[Fact], plan: Plan | None, stage: str) -> None:
-        """Count what was interleaved: the kinds of facts and effects of a turn, and where it was cut off."""
         effects = [type(effect).__name__ for effect in plan.effects] if plan is not None else []
         self.shapes[stage, *[type(fact).__name__ for fact in facts], "", *effects] += 1
 
@@ -286,7 +291,7 @@ class Host:
         self._world.after(int(self._rng.random() * self._scenario.downtime_ms), self.start)
 
     def drain(self, wait: int) -> None:
-        """The node is told to stop: it dispatches nothing new, and is gone after `wait` ms, even in the midst of a turn."""
+        """The node is told to stop: it dispatches nothing new, and is gone after `wait` ms, whatever it is at."""
         if self.engine is not None:
             self._tell(DrainBegan())
             self._world.after(wait, self._stop, self._lives)

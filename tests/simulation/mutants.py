@@ -1,4 +1,4 @@
-"""Mutants: named bugs, as patches of the engine or the host, that the oracle must find. A mutant never reaches a commit.
+"""Mutants: named bugs, as patches of the engine or the host, that the oracle must find.
 
 Each is a function that puts its patch on through `swap(owner, name, value)`; `applied` takes it off again.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from taskyard.domain.fleet import Fleet, Pool
@@ -45,10 +46,10 @@ def applied(name: str) -> Iterator[None]:
 
     def swap(owner: Any, attribute: str, value: Any) -> None:
         if isinstance(owner, dict):
-            undo.append(lambda key=attribute, was=owner[attribute]: owner.__setitem__(key, was))  # type: ignore[misc]
+            undo.append(partial(owner.__setitem__, attribute, owner[attribute]))
             owner[attribute] = value
         else:
-            undo.append(lambda was=getattr(owner, attribute): setattr(owner, attribute, was))  # type: ignore[misc]
+            undo.append(partial(setattr, owner, attribute, getattr(owner, attribute)))
             setattr(owner, attribute, value)
 
     MUTANTS[name](swap)

@@ -24,7 +24,7 @@ OPERATOR = "operator"
 
 
 class Operators:
-    """Registers every machine, then does this and that to them until `calm_down`. Also the yard that dispatches meet."""
+    """Registers every machine, then does this and that to them until `calm_down`. Also the yard of dispatches."""
 
     def __init__(self, world: World, scenario: Scenario, host: Host, backends: list[Backend], rng: Random) -> None:
         self._world = world
@@ -74,7 +74,10 @@ class Operators:
         for backend in self._backends.values():
             backend.calm = backend.up = True
             self._until_done(self._registration(backend.machine))
-            for fact in (self._maintenance(backend.machine.name, on=False), self._beat(backend.machine.name, "healthy")):
+            for fact in (
+                self._maintenance(backend.machine.name, on=False),
+                self._beat(backend.machine.name, "healthy"),
+            ):
                 self._until_done(fact)
 
     def _until_done(self, fact: Fact) -> None:
@@ -154,7 +157,9 @@ class Operators:
             self._do(self._registration(machine))
         elif kind == 7:
             self._do(self._patch(name, max_concurrent=rng.choice((1, machine.slots, machine.slots + 2))))
-            self._world.after(soon, self._until_done, self._patch(name, max_concurrent=machine.slots, weight=machine.weight))
+            self._world.after(
+                soon, self._until_done, self._patch(name, max_concurrent=machine.slots, weight=machine.weight)
+            )
         elif kind == 8 and rng.random() < 0.3:
             self._host.drain(soon)
         elif not machine.learns:

@@ -94,7 +94,9 @@ class Oracle:
     def _begins(self, server: str, task_id: str, number: int, payload: str) -> None:
         task = self.tasks.by_id.get(task_id)
         if task is None or number > task.attempts:
-            raise Violation("dispatch after commit", f"{server} got attempt {number} of {task_id}, which no turn decided")
+            raise Violation(
+                "dispatch after commit", f"{server} got attempt {number} of {task_id}, which no turn decided"
+            )
         if payload != task.spec["payload"]:
             raise Violation("payload", f"{server} got {payload!r} for {task_id}")
         attempt = task_id, number
@@ -299,9 +301,13 @@ class Oracle:
             task.history[outcome] = task.history.get(outcome, 0) + 1
         self.tasks.counters.attempt(self._now, task, trial, outcome)
         attempt = task_id, number
-        given_up = outcome in ("cancelled", "lost") or (outcome == "timeout" and not self._said(task, number, "timeout"))
+        given_up = outcome in ("cancelled", "lost") or (
+            outcome == "timeout" and not self._said(task, number, "timeout")
+        )
         if outcome == "failed":
-            given_up = any(fact[0] == "ended" and fact[3] == number and fact[-1] for fact in self._facts.get(task_id, ()))
+            given_up = any(
+                fact[0] == "ended" and fact[3] == number and fact[-1] for fact in self._facts.get(task_id, ())
+            )
         if given_up:
             self._given_up.add(attempt)
         self.boxes.over(self._now, attempt, given_up=given_up and attempt not in self._freeing)

@@ -120,7 +120,7 @@ class Box:
         return self.serving() and not self.unsure and now >= self.pause_most and len(self.slots) < self.most
 
     def believe(self) -> None:
-        """After a registration anew: what is shown at the end of the turn tells, unless maintenance or draining hide it."""
+        """After a registration anew: what is shown at the end of the turn tells, unless a wish hides it."""
         if self.unsure and self.shown in ("online", "degraded", "initializing", "offline"):
             self.state = "up" if self.shown in ("online", "degraded") else self.shown
             self.unsure = False

@@ -22,6 +22,7 @@ from tests.simulation.world import World
 
 AUDIT_EVERY_MS = 60_000
 LATEST_MS = 24 * 3_600_000
+TROUBLE_MS = 60_000  # how long at least the trouble goes on after the last submission, while there is work
 CALM_MS = 3_600_000
 LOOK_EVERY_MS = 1_000
 
@@ -31,6 +32,7 @@ class Report:
     """What came of a run: `violation` is `None` when every promise was kept."""
 
     seed: int
+    tasks: int
     violation: Violation | Exception | None = None
     lifecycles: int = 0
     acked: int = 0
@@ -38,8 +40,15 @@ class Report:
     turns: int = 0
     virtual_ms: int = 0
     crashes: Counter[str] = field(default_factory=Counter)
-    shapes: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    shapes: Counter[tuple[str, ...]] = field(default_factory=Counter)  # of turns, see `Host.shapes`
+    outcomes: Counter[str] = field(default_factory=Counter)  # of attempts that did not complete
+    refills: int = 0
     tail: list[str] = field(default_factory=list)
+
+    def told(self) -> str:
+        """What went wrong, and how to see it again."""
+        told = f"{type(self.violation).__name__}: {self.violation}"
+        return f"{told}\nreplay: python -m tests.simulation --seed {self.seed} --tasks {self.tasks}"
 
 
 def memory_directory() -> Path | None:
@@ -76,12 +85,11 @@ class Run:
 
     def go(self, tail: int) -> Report:
         """Run to the end."""
-        report = Report(self._scenario.seed)
+        report = Report(self._scenario.seed, self._scenario.tasks)
         try:
             self._go()
         except Exception as broken:  # a violation, or the engine itself fell over: both are findings
             report.violation = broken
-            report.tail = list(self._journal.tail(tail, self._world.start))
         finally:
             self._host.stop()
         known = self._oracle.tasks.by_id
@@ -92,6 +100,10 @@ class Run:
         report.virtual_ms = self._world.now - self._world.start
         report.crashes = Counter(str(stage) for stage in self._crashes.happened)
         report.shapes = self._host.shapes
+        for task in known.values():
+            report.outcomes.update(task.history)
+        report.refills = self._host.refills
+        report.tail = list(self._journal.tail(tail, self._world.start))
         return report
 
     def _go(self) -> None:
@@ -102,11 +114,15 @@ class Run:
         world.after(AUDIT_EVERY_MS, self._audit)
         if not world.run(lambda: self._clients.done, world.start + LATEST_MS):
             raise Violation("nothing stuck", f"only {self._host.admitted} tasks were admitted in a day")
+        few, live = self._scenario.tasks // 20, self._oracle.tasks.live
+        world.run(lambda: len(live) <= few, world.now + self._scenario.span_ms + TROUBLE_MS)
         self._operators.calm_down()
         self._look_for_the_end()
         world.run(lambda: self._ended, world.now + CALM_MS)
         if left := self._oracle.unfinished():
-            raise Violation("nothing stuck", f"{len(left)} tasks have not ended an hour after the last fault: {left[0]}")
+            raise Violation(
+                "nothing stuck", f"{len(left)} tasks have not ended an hour after the last fault: {left[0]}"
+            )
         self._audit()
 
     def _look_for_the_end(self) -> None:

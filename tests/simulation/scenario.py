@@ -84,12 +84,13 @@ class Scenario:
 def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
     """The scenario of a seed."""
     rng = Random(f"scenario {seed}")
-    calm = rng.random() < 0.15
+    calm = rng.random() < 0.1
     machines = tuple(_machine(rng, index, calm) for index in range(rng.choice((1, 2, 4, 6, 8))))
     slots = sum(machine.slots for machine in machines)
     mean_ms = sum((machine.fast_ms + machine.slow_ms) / 2 * machine.slots for machine in machines) / slots
     span_ms = int(tasks * mean_ms / slots / rng.choice((0.4, 0.8, 1.2, 2.5, 6.0)))
     limits = _limits(rng)
+    batch = rng.choice((1, 8, 50, 50, 1000, 1000))
     owners = tuple(f"user-{n}" for n in range(rng.choice((1, 3, 8))))
     return Scenario(
         seed=seed,
@@ -103,13 +104,13 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
         span_ms=span_ms,
         burst=rng.choice((1, 5, 30, 120)),
         keys=rng.choice((0.0, 0.3, 0.8)),
-        limits_share=0.0 if calm else rng.choice((0.0, 0.15, 0.5)),
-        short=rng.choice((0.2, 1.0, 3.0)),
+        limits_share=0.0 if calm else rng.choice((0.0, 0.1, 0.3)),
+        short=rng.choice((0.5, 1.0, 3.0)),
         meddling=0.0 if calm else rng.choice((0.0, 0.1, 0.4)),
         upkeep_ms=0 if calm else rng.choice((0, 1_000 + span_ms // 15, 1_000 + span_ms // 60)),
-        turn_delay_ms=rng.choice((0, 10, 100)),
-        commit_ms=rng.choice((0, 3, 30)),
-        batch=rng.choice((1, 4, 50, 1000)),
+        turn_delay_ms=rng.choice((0, 30, 200)),
+        commit_ms=rng.choice((0, 5, 80)) if batch > 1 else 0,
+        batch=batch,
         downtime_ms=rng.choice((100, 2_000, 20_000)),
     )
 
@@ -135,7 +136,7 @@ def _limits(rng: Random) -> Limits:
 
 def _machine(rng: Random, index: int, calm: bool) -> Machine:
     fast = rng.choice((20, 200, 1_000))
-    trouble = 0 if calm else rng.choice((0, 1, 1, 4))
+    trouble = 0 if calm else rng.choice((0, 1, 3, 8))
     capabilities = tuple(name for name in ("gpu", "ocr") if index == 0 or rng.random() < 0.5)
     weights = [("succeeds", 100), *((name, weight * trouble) for name, weight in BEHAVIOURS.items())]
     return Machine(
@@ -165,10 +166,12 @@ def _lanes(
         pin = rng.choice(machines).name if rng.random() < 0.2 else ""
         if any(_can_serve(machine, capabilities, group, pin) for machine in machines):
             lanes.append((capabilities, group, pin))
-    if quantum and rng.random() < 0.2:
+    if quantum and len(lanes) > 1 and rng.random() < 0.3:
         lanes.append((("quantum",), "", ""))  # nobody has it: such tasks wait for ever
     return tuple(lanes)
 
 
 def _can_serve(machine: Machine, capabilities: tuple[str, ...], group: str, pin: str) -> bool:
-    return set(capabilities) <= set(machine.capabilities) and group in ("", *machine.groups) and pin in ("", machine.name)
+    return (
+        set(capabilities) <= set(machine.capabilities) and group in ("", *machine.groups) and pin in ("", machine.name)
+    )

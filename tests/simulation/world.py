@@ -26,7 +26,7 @@ class World:
         heappush(self._heap, (self.now + delay, self._serial, do, what))
 
     def run(self, until: Callable[[], bool], latest: int) -> bool:
-        """Let events happen until `until` says so; `False` when it did not by `latest`, or nothing is left to happen."""
+        """Let events happen until `until` says so; `False` when it did not by `latest`, or when no event is left."""
         heap = self._heap
         while not until():
             if not heap or heap[0][0] > latest:

@@ -1,0 +1,57 @@
+"""Every seed keeps every promise; and the seeds reach what they are there for."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.crashes import ARMED
+from tests.simulation.run import run
+
+SEEDS = 200
+SEEDS_A_TEST = 5
+TASKS = 1000
+CRASHES = 10
+
+
+@pytest.mark.parametrize("first", range(1, SEEDS + 1, SEEDS_A_TEST))
+def test_every_promise_is_kept(first: int) -> None:
+    for seed in range(first, first + SEEDS_A_TEST):
+        report = run(seed, TASKS, CRASHES)
+        assert report.violation is None, report.told()
+        assert report.lifecycles >= TASKS
+        assert report.crashes.total() >= CRASHES
+
+
+def test_a_seed_gives_the_same_run_each_time() -> None:
+    first, second = (run(7, 300, 5, tail=400) for _ in range(2))
+    assert first == second
+    assert len(first.tail) == 400
+
+
+def test_the_seeds_reach_every_crash_point_and_outcome() -> None:
+    crashes: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    refills = 0
+    for seed in range(1, 13):
+        report = run(seed, 300, CRASHES)
+        assert report.violation is None, report.told()
+        crashes.update(report.crashes)
+        outcomes.update(report.outcomes)
+        refills += report.refills
+    assert {str(stage) for stage in ARMED} <= set(crashes)
+    wanted = {"failed", "timeout", "declined", "unreached", "misconfigured", "lost", "cancelled"}
+    assert all(outcomes[outcome] >= 10 for outcome in wanted), outcomes
+    assert refills >= 100
+
+
+@pytest.mark.parametrize("module", sorted(path.name for path in Path(__file__).parent.glob("oracle*.py")))
+def test_the_oracle_shares_no_code_with_what_it_judges(module: str) -> None:
+    tree = ast.parse((Path(__file__).parent / module).read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    ours = {name for name in imported if name and name.split(".")[0] in ("taskyard", "tests")}
+    assert all(name.startswith("tests.simulation.oracle") for name in ours)
