@@ -137,12 +137,7 @@ class Oracle:
             if fact[0] in _ABOUT_TASKS:
                 self._facts.setdefault(fact[2], []).append(fact)
                 self._note(fact, answers.get(fact[1]))
-        # A server without tasks is gone as soon as it is unregistered; its id may be registered again in the same turn.
-        gone = {
-            number: answer[1]
-            for number, (answer, effect) in enumerate(pairwise(effects), 1)
-            if effect[0] == "server" and effect[2] is None and answer[0] == "answer" and answer[3:4] == effect[1:2]
-        }
+        gone = _gone_at_once(effects) if any(fact[0] == "unregistered" for fact in facts) else {}
         self.boxes.take(now, facts, answers, set(gone.values()))
         for attempt in self._freeing:
             box = self.boxes.attempts.get(attempt)
@@ -154,8 +149,7 @@ class Oracle:
                 self._effect(effect, dispatched)
         if self._just_over:
             raise Violation("fate", f"attempts ended and their tasks were forgotten: {self._just_over}")
-        for box in self.boxes.by_id.values():
-            box.believe()
+        self.boxes.believe()
         for task_id, avoid, due_at in rows:
             self._row(task_id, avoid, due_at)
         self._order(dispatched)
@@ -443,6 +437,18 @@ class Oracle:
         boxes = self.boxes.by_id.values()
         servable = {lane for lane in {task.lane for task in live} if any(box.has(lane) for box in boxes)}
         return [task for task in live if task.trial is not None or task.lane in servable]
+
+
+def _gone_at_once(effects: list[Any]) -> dict[int, int]:
+    """Servers without tasks, gone as soon as they are unregistered: number of the effect -> ref of the call.
+
+    The id may be registered again in the same turn.
+    """
+    return {
+        number: answer[1]
+        for number, (answer, effect) in enumerate(pairwise(effects), 1)
+        if effect[0] == "server" and effect[2] is None and answer[0] == "answer" and answer[3:4] == effect[1:2]
+    }
 
 
 _ABOUT_TASKS = frozenset({"ended", "called_back", "slot_freed", "cancel", "judged", "retry", "purge"})

@@ -5,7 +5,6 @@ Shares no code with Taskyard and imports nothing of it.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -108,9 +107,9 @@ class Audit:
             if (body is not None) != (task.status == "COMPLETED" and not task.purged):
                 raise Violation("one result", f"{task} has the result {body!r}")
             if body is not None:
-                wanted = json.dumps({"task": task.id, "attempt": task.ended_by})
-                if body != wanted:
-                    raise Violation("fence", f"{task} has the result {body}, not {wanted}")
+                by = "null" if task.ended_by is None else task.ended_by
+                if body != f'{{"task": "{task.id}", "attempt": {by}}}':
+                    raise Violation("fence", f"{task} has the result {body}, it should be that of attempt {by}")
         if bodies:
             raise Violation("one result", f"results of nobody: {sorted(bodies)}")
 

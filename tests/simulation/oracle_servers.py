@@ -5,6 +5,7 @@ Kept from the facts and effects of committed turns alone. Shares no code with Ta
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,6 +146,8 @@ class Boxes:
         self.attempts: dict[Attempt, Box] = {}  # those that hold a slot
         self.ceilings: dict[Attempt, int] = {}  # how many slots the server had when the attempt was dispatched
         self.draining = False
+        self._lingering: deque[tuple[int, Attempt]] = deque()
+        self._registered_anew = False
         self._vanished: set[Attempt] = set()  # with their server, in the turn under way
 
     # --- facts -------------------------------------------------------------------------------------------------------
@@ -234,6 +237,7 @@ class Boxes:
             self._registered(fact, box)
 
     def _registered(self, fact: Any, box: Box) -> None:
+        self._registered_anew = True
         _, _, patch, capabilities, groups, most = fact
         if box.id not in self.by_id:
             self.by_id[box.id] = box
@@ -279,6 +283,7 @@ class Boxes:
             raise Violation("slots", f"{attempt} ended and held no slot")
         if given_up:
             box.slots[attempt] = now
+            self._lingering.append((now, attempt))
         else:
             self.free(attempt)
 
@@ -298,10 +303,18 @@ class Boxes:
 
     def expire(self, now: int) -> None:
         """Lingers that ended by this turn free their slots."""
-        for attempt, box in list(self.attempts.items()):
-            given_up = box.slots[attempt]
-            if given_up is not None and now - given_up >= self.linger:
+        while self._lingering and self._lingering[0][0] + self.linger <= now:
+            given_up, attempt = self._lingering.popleft()
+            box = self.attempts.get(attempt)
+            if box is not None and box.slots[attempt] == given_up:
                 self.free(attempt)
+
+    def believe(self) -> None:
+        """The turn is over: see `Box.believe`."""
+        if self._registered_anew:
+            for box in self.by_id.values():
+                box.believe()
+            self._registered_anew = any(box.unsure for box in self.by_id.values())
 
     def recovered(self, now: int) -> None:
         """The node started anew."""

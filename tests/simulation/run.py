@@ -115,7 +115,7 @@ class Run:
         if not world.run(lambda: self._clients.done, world.start + LATEST_MS):
             raise Violation("nothing stuck", f"only {self._host.admitted} tasks were admitted in a day")
         few, live = self._scenario.tasks // 20, self._oracle.tasks.live
-        world.run(lambda: len(live) <= few, world.now + self._scenario.span_ms + TROUBLE_MS)
+        world.run(lambda: len(live) <= few, world.now + 3 * self._scenario.span_ms + TROUBLE_MS)
         self._operators.calm_down()
         self._look_for_the_end()
         world.run(lambda: self._ended, world.now + CALM_MS)

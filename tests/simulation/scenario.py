@@ -90,7 +90,7 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
     mean_ms = sum((machine.fast_ms + machine.slow_ms) / 2 * machine.slots for machine in machines) / slots
     span_ms = int(tasks * mean_ms / slots / rng.choice((0.4, 0.8, 1.2, 2.5, 6.0)))
     limits = _limits(rng)
-    batch = rng.choice((1, 8, 50, 50, 1000, 1000))
+    batch = rng.choice((1, 8, 50, 50, 1000, 1000, 1000, 1000))
     owners = tuple(f"user-{n}" for n in range(rng.choice((1, 3, 8))))
     return Scenario(
         seed=seed,
@@ -108,7 +108,7 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
         short=rng.choice((0.5, 1.0, 3.0)),
         meddling=0.0 if calm else rng.choice((0.0, 0.1, 0.4)),
         upkeep_ms=0 if calm else rng.choice((0, 1_000 + span_ms // 15, 1_000 + span_ms // 60)),
-        turn_delay_ms=rng.choice((0, 30, 200)),
+        turn_delay_ms=rng.choice((2, 40, 200)),
         commit_ms=rng.choice((0, 5, 80)) if batch > 1 else 0,
         batch=batch,
         downtime_ms=rng.choice((100, 2_000, 20_000)),
