@@ -7,19 +7,19 @@ does neither; the dispatch answer is judged as the real dispatcher judges it. Kn
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from random import Random
+from typing import Any
 
-from taskyard.domain.outcomes import Effect, Outcome, Word, judge
-from taskyard.engine.facts import CalledBack, Ended, Fact
+from taskyard.domain.outcomes import Outcome, Word, judge
+from taskyard.engine.facts import CalledBack, Ended
 from taskyard.engine.plan import Dispatch, Refusal, Result
+from tests.simulation.errands import Tell
 from tests.simulation.host import Host
 from tests.simulation.journal import Journal
 from tests.simulation.scenario import Machine
 from tests.simulation.world import World
 
 CALLBACK_TRIES = 6
-Answer = Callable[[Fact], None]
 
 
 class Backend:
@@ -40,7 +40,7 @@ class Backend:
 
     # --- what the node asks ------------------------------------------------------------------------------------------
 
-    def post(self, dispatch: Dispatch, answer: Answer) -> None:
+    def post(self, dispatch: Dispatch, answer: Tell) -> None:
         """A dispatch arrives, or fails to."""
         if not self.up:
             answer(Ended(**_of(dispatch), outcome=Outcome.UNREACHED, error="connection refused"))
@@ -89,7 +89,7 @@ class Backend:
             self._journal.write(self._world.now, "backend", "ends", self.machine.name, *attempt)
 
     def _answers(
-        self, dispatch: Dispatch, answer: Answer, status: int, word: str | None = None, wait_ms: int | None = None
+        self, dispatch: Dispatch, answer: Tell, status: int, word: str | None = None, wait_ms: int | None = None
     ) -> None:
         """Answer the dispatch; all but an acceptance ends the work."""
         key = dispatch.task_id, dispatch.attempt
@@ -116,7 +116,7 @@ class Backend:
             )
         )
 
-    def _later(self, dispatch: Dispatch, answer: Answer, status: int, word: str | None = None) -> None:
+    def _later(self, dispatch: Dispatch, answer: Tell, status: int, word: str | None = None) -> None:
         self._world.after(self._work(), self._answers, dispatch, answer, status, word)
 
     def _calls(self, dispatch: Dispatch, word: Word, tries: int = CALLBACK_TRIES, more: Word | None = None) -> None:
@@ -144,103 +144,100 @@ class Backend:
 
         self._host.ask(fact, heard)
 
-    def _accepts(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _accepts(self, dispatch: Dispatch, answer: Tell) -> None:
         self._world.after(self._rng.randrange(20), self._answers, dispatch, answer, 202, "accepted")
 
     # --- behaviours --------------------------------------------------------------------------------------------------
 
-    def _succeeds(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _succeeds(self, dispatch: Dispatch, answer: Tell) -> None:
         self._later(dispatch, answer, 200)
 
-    def _fails_in_words(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _fails_in_words(self, dispatch: Dispatch, answer: Tell) -> None:
         self._later(dispatch, answer, 200, "error")
 
-    def _crashes(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _crashes(self, dispatch: Dispatch, answer: Tell) -> None:
         self._later(dispatch, answer, 500)
 
-    def _finds_it_wrong(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _finds_it_wrong(self, dispatch: Dispatch, answer: Tell) -> None:
         self._later(dispatch, answer, self._rng.choice((400, 413, 422)))
 
-    def _answers_timeout(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _answers_timeout(self, dispatch: Dispatch, answer: Tell) -> None:
         self._later(dispatch, answer, 200, "timeout")
 
-    def _declines(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _declines(self, dispatch: Dispatch, answer: Tell) -> None:
         self._answers(dispatch, answer, 429)
 
-    def _declines_for_a_time(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _declines_for_a_time(self, dispatch: Dispatch, answer: Tell) -> None:
         self._answers(dispatch, answer, 503, None, self._rng.choice((0, 500, 5_000)))
 
-    def _resets(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _resets(self, dispatch: Dispatch, answer: Tell) -> None:
         self._world.after(self._work(), self._breaks_off, dispatch, answer, False)
 
-    def _is_cut_off(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _is_cut_off(self, dispatch: Dispatch, answer: Tell) -> None:
         self._world.after(self._work(), self._breaks_off, dispatch, answer, True)
 
-    def _breaks_off(self, dispatch: Dispatch, answer: Answer, cut_off: bool) -> None:
+    def _breaks_off(self, dispatch: Dispatch, answer: Tell, cut_off: bool) -> None:
         if not cut_off:
             self._end((dispatch.task_id, dispatch.attempt))
         error = "silent after its head" if cut_off else "reset by peer"
         responded_at = self._world.now if cut_off else None
         answer(Ended(**_of(dispatch), outcome=Outcome.FAILED, error=error, responded_at=responded_at, cut_off=cut_off))
 
-    def _hangs(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _hangs(self, dispatch: Dispatch, answer: Tell) -> None:
         """Takes it and is never heard of again."""
 
-    def _accepts_in_silence(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _accepts_in_silence(self, dispatch: Dispatch, answer: Tell) -> None:
         self._accepts(dispatch, answer)
 
-    def _calls_back(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _calls_back(self, dispatch: Dispatch, answer: Tell) -> None:
         self._accepts(dispatch, answer)
         self._world.after(20 + self._work(), self._calls, dispatch, Word.COMPLETED)
 
-    def _calls_back_failed(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _calls_back_failed(self, dispatch: Dispatch, answer: Tell) -> None:
         self._accepts(dispatch, answer)
         self._world.after(20 + self._work(), self._calls, dispatch, Word.FAILED)
 
-    def _calls_back_timeout(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _calls_back_timeout(self, dispatch: Dispatch, answer: Tell) -> None:
         self._accepts(dispatch, answer)
         self._world.after(20 + self._work(), self._calls, dispatch, Word.TIMEOUT)
 
-    def _hands_back(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _hands_back(self, dispatch: Dispatch, answer: Tell) -> None:
         self._accepts(dispatch, answer)
         word = self._rng.choice((Word.CANCELLED, Word.PENDING))
         self._world.after(20 + self._work(), self._calls, dispatch, word)
 
-    def _calls_back_with_progress(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _calls_back_with_progress(self, dispatch: Dispatch, answer: Tell) -> None:
         self._accepts(dispatch, answer)
         for part in range(3):
             self._world.after(20 + part * self.machine.fast_ms // 4, self._calls, dispatch, Word.PROCESSING)
         self._world.after(20 + self._work(), self._calls, dispatch, Word.COMPLETED)
 
-    def _calls_back_early(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _calls_back_early(self, dispatch: Dispatch, answer: Tell) -> None:
         self._calls(dispatch, Word.COMPLETED)
         self._world.after(self._rng.randrange(20), self._answers_after_all, dispatch, answer)
 
-    def _answers_after_all(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _answers_after_all(self, dispatch: Dispatch, answer: Tell) -> None:
         answer(Ended(**_of(dispatch), outcome=Outcome.ACCEPTED, http_status=202, responded_at=self._world.now))
 
-    def _calls_back_twice(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _calls_back_twice(self, dispatch: Dispatch, answer: Tell) -> None:
         self._accepts(dispatch, answer)
         self._world.after(20 + self._work(), self._calls, dispatch, Word.COMPLETED, CALLBACK_TRIES, Word.COMPLETED)
 
-    def _calls_back_twice_otherwise(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _calls_back_twice_otherwise(self, dispatch: Dispatch, answer: Tell) -> None:
         self._accepts(dispatch, answer)
         words = self._rng.sample((Word.COMPLETED, Word.FAILED), 2)
         self._world.after(20 + self._work(), self._calls, dispatch, words[0], CALLBACK_TRIES, words[1])
 
-    def _is_late(self, dispatch: Dispatch, answer: Answer) -> None:
+    def _is_late(self, dispatch: Dispatch, answer: Tell) -> None:
         """Calls back once given up: while the slot lingers, while the task waits, or from a superseded attempt."""
         self._accepts(dispatch, answer)
         late = dispatch.timeout_ms + self._rng.choice((100, 2_000, 30_000))
         self._world.after(late, self._calls, dispatch, Word.COMPLETED)
 
 
-def _of(dispatch: Dispatch) -> dict[str, object]:
+def _of(dispatch: Dispatch) -> dict[str, Any]:
     return {"task_id": dispatch.task_id, "attempt": dispatch.attempt}
 
 
 def _result(dispatch: Dispatch) -> str:
     return json.dumps({"task": dispatch.task_id, "attempt": dispatch.attempt})
-
-
-__all__ = ["Backend", "Effect"]

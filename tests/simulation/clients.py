@@ -83,7 +83,7 @@ class Clients:
             self._keyed.append(fact)
         return fact
 
-    def _own_limits(self) -> dict[str, int | None]:
+    def _own_limits(self) -> dict[str, Any]:
         rng, short = self._rng, self._scenario.short
         return {
             "run_at": self._world.now + rng.choice((-1_000, 500, 20_000)) if rng.random() < 0.4 else None,

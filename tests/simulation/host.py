@@ -1,7 +1,7 @@
 """The host of the simulation: collects facts into turns and carries out effects after the commit, and only then.
 
 The same steps as the real host takes, without asyncio: each step is an event in virtual time, and between any two of
-them the node may die (see `crashes`). Knows the engine and the store; what clients and backends do is theirs.
+them the node may die (see `crashes`). Knows the engine and the store; what it does out there are `errands`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Protocol
 
 from taskyard.engine.engine import NOTHING, Engine
 from taskyard.engine.facts import CalledBack, Checked, DrainBegan, Ended, Fact, SlotFreed, Submitted
-from taskyard.engine.plan import Abort, Answer, Changed, Check, Dispatch, Plan, Receipt, Result, SubmitDone
+from taskyard.engine.plan import Answer, Changed, Plan, Receipt, Result, SubmitDone
 from taskyard.engine.recovery import recover
 from taskyard.store.port import OutcomeUnknown
 from taskyard.store.sqlite import SqliteStore
 from tests.simulation.crashes import IN_RECOVERY, Crashes, FragileConnection, Stage
+from tests.simulation.errands import Errands
 from tests.simulation.journal import Journal
 from tests.simulation.plain import plain_turn
 from tests.simulation.scenario import Scenario
@@ -29,22 +29,6 @@ REPEATABLE = (Ended, CalledBack, SlotFreed, Checked)
 Waiter = Callable[[Result | None], None]
 
 
-class Yard(Protocol):
-    """Where dispatches go: the backends, by the id under which they are registered."""
-
-    def post(self, dispatch: Dispatch, answer: Callable[[Fact], None]) -> None:
-        """A dispatch is sent; `answer` takes the dispatcher's word on it."""
-
-    def cancel(self, server_id: str, task_id: str, attempt: int) -> bool:
-        """The cancel endpoint is asked; whether it confirms."""
-
-    def hang_up(self, task_id: str, attempt: int) -> None:
-        """The connection of a dispatch is closed."""
-
-    def check(self, server_id: str) -> tuple[bool, tuple[str, ...] | None]:
-        """A health check: whether it passes, and the capabilities that it tells."""
-
-
 class Host:
     """One node. What was planned in an earlier life of the process, or for an engine thrown away, does not happen."""
 
@@ -52,7 +36,7 @@ class Host:
         self, world: World, scenario: Scenario, journal: Journal, directory: Path, crashes: Crashes, rng: Random
     ) -> None:
         self.engine: Engine | None = None
-        self.yard: Yard | None = None
+        self.errands = Errands(world, rng, self._tell)
         self.turns = 0
         self.refills = 0
         self.admitted = 0
@@ -75,7 +59,6 @@ class Host:
         self._engines = 0
         self.busy = False
         self._turn_at: int | None = None
-        self._sending: set[tuple[str, int]] = set()  # attempts whose dispatch has no answer yet
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
@@ -168,7 +151,7 @@ class Host:
         if plan.is_empty():
             receipt = Receipt()
         elif plan.effects and self._crashes.strikes(Stage.IN_COMMIT):
-            self._note_shape(facts, plan, Stage.IN_COMMIT)
+            self._note_crash(Stage.IN_COMMIT, facts, plan)
             kinds = sum(1 for kind in plan.writes.__slots__ if getattr(plan.writes, kind))
             self._writer.fail_in(self._rng.randrange(kinds))
             receipt = self._store.commit(plan)
@@ -178,7 +161,7 @@ class Host:
         due = self.engine.next_at()
         self._journal.write(plan.now, "host", "turn", *plain_turn(facts, plan, due is not None and due <= plan.now))
         if plan.effects and self._crashes.strikes(Stage.AFTER_COMMIT):
-            self._note_shape(facts, plan, Stage.AFTER_COMMIT)
+            self._note_crash(Stage.AFTER_COMMIT, facts, plan)
             raise OutcomeUnknown("nobody knows")
         return receipt
 
@@ -201,55 +184,10 @@ class Host:
                     waiter(effect.result)
             elif isinstance(effect, Changed):
                 self._ended += effect.status.ended
-            elif isinstance(effect, Dispatch):
-                self._sending.add((effect.task_id, effect.attempt))
-                self._world.after(int(self._rng.random() * 5), self._dispatch, self._lives, effect)
-            elif isinstance(effect, Abort):
-                self._world.after(int(self._rng.random() * 5), self._abort, self._lives, effect)
-            elif isinstance(effect, Check):
-                self._world.after(int(self._rng.random() * 50), self._check, self._lives, effect)
+            else:
+                self.errands.run(effect)
         self._crashes.arm(self.admitted + self._ended)
         return True
-
-    def _dispatch(self, life: int, dispatch: Dispatch) -> None:
-        key = dispatch.task_id, dispatch.attempt
-        if life != self._lives or key not in self._sending:
-            return
-        assert self.yard is not None
-
-        def answer(fact: Fact) -> None:
-            if life == self._lives and key in self._sending:
-                self._sending.discard(key)
-                self._tell(fact)
-
-        self.yard.post(dispatch, answer)
-
-    def _abort(self, life: int, abort: Abort) -> None:
-        if life != self._lives:
-            return
-        assert self.yard is not None
-        if (abort.task_id, abort.attempt) in self._sending:
-            self._sending.discard((abort.task_id, abort.attempt))
-            self.yard.hang_up(abort.task_id, abort.attempt)
-        if abort.cancel_url is not None and self.yard.cancel(abort.server_id, abort.task_id, abort.attempt):
-            self._tell(SlotFreed(task_id=abort.task_id, attempt=abort.attempt))
-
-    def _check(self, life: int, check: Check) -> None:
-        if life != self._lives:
-            return
-        assert self.yard is not None
-        passed, capabilities = self.yard.check(check.server_id)
-        error = None if passed else "503 from the health endpoint"
-        self._tell(
-            Checked(
-                check.ref,
-                server_id=check.server_id,
-                passed=passed,
-                took_ms=5,
-                error=error,
-                capabilities=capabilities,
-            )
-        )
 
     # --- dying and starting ------------------------------------------------------------------------------------------
 
@@ -264,6 +202,10 @@ class Host:
         effects = [type(effect).__name__ for effect in plan.effects] if plan is not None else []
         self.shapes[stage, *[type(fact).__name__ for fact in facts], "", *effects] += 1
 
+    def _note_crash(self, stage: Stage, facts: list[Fact], plan: Plan | None) -> None:
+        self._note_shape(facts, plan, stage)
+        self._journal.write(self._world.now, "host", "crash", stage)
+
     def _crash(self, stage: Stage, facts: list[Fact], plan: Plan | None = None) -> bool:
         """Die here, if a crash is due at this stage and the turn is one with consequences."""
         if (plan is not None and not plan.effects and stage not in IN_RECOVERY) or not self._crashes.strikes(stage):
@@ -274,14 +216,10 @@ class Host:
     def _die(self, stage: Stage, facts: list[Fact], plan: Plan | None = None) -> None:
         """The process is gone: memory, inbox, connections. It is started again after a while."""
         assert self._store is not None
-        self._note_shape(facts, plan, stage)
-        self._journal.write(self._world.now, "host", "crash", stage)
+        self._note_crash(stage, facts, plan)
         self._lives += 1
         self._forget()
-        sending, self._sending = sorted(self._sending), set()
-        for key in sending:
-            assert self.yard is not None
-            self.yard.hang_up(*key)
+        self.errands.drop_all()
         self._store.close()
         self._store = None
         self.at_rest("down")
@@ -333,14 +271,14 @@ class Host:
         assert self._store is not None
         store, limits, now = self._store, self._scenario.limits, self._world.now
         self.at_rest("before recovery")
-        alive = self._sending | {(fact.task_id, fact.attempt) for fact in self._inbox if isinstance(fact, Ended)}
+        alive = self.errands.sending | {(fact.task_id, fact.attempt) for fact in self._inbox if isinstance(fact, Ended)}
         engine, plan = recover(store.recover(limits.wake_entries), limits, NODE, now, self._rng, alive)
         if self._crash(Stage.IN_RECOVERY, [], plan):
             return
         receipt = Receipt() if plan.is_empty() else store.commit(plan)
         self._journal.write(now, "host", "recovered", *plain_turn([], plan, True))
         if self._crashes.strikes(Stage.RECOVERY_COMMIT):
-            self._note_shape([], plan, Stage.RECOVERY_COMMIT)
+            self._note_crash(Stage.RECOVERY_COMMIT, [], plan)
             self._fail([])
             return
         if self._crash(Stage.AFTER_RECOVERY, [], plan):

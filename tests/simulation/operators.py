@@ -15,7 +15,8 @@ from taskyard.engine.facts import (
     Unregistered,
 )
 from taskyard.engine.plan import Dispatch, Result
-from tests.simulation.backends import Answer, Backend
+from tests.simulation.backends import Backend
+from tests.simulation.errands import Tell
 from tests.simulation.host import Host
 from tests.simulation.scenario import Machine, Scenario
 from tests.simulation.world import World
@@ -36,21 +37,21 @@ class Operators:
 
     # --- the yard ----------------------------------------------------------------------------------------------------
 
-    def post(self, dispatch: Dispatch, answer: Answer) -> None:
-        """See `host.Yard`."""
+    def post(self, dispatch: Dispatch, answer: Tell) -> None:
+        """See `errands.Yard`."""
         self._backends[dispatch.server_id].post(dispatch, answer)
 
     def cancel(self, server_id: str, task_id: str, attempt: int) -> bool:
-        """See `host.Yard`."""
+        """See `errands.Yard`."""
         return self._backends[server_id].cancel(task_id, attempt)
 
     def hang_up(self, task_id: str, attempt: int) -> None:
-        """See `host.Yard`."""
+        """See `errands.Yard`."""
         for backend in self._backends.values():
             backend.hang_up(task_id, attempt)
 
     def check(self, server_id: str) -> tuple[bool, tuple[str, ...] | None]:
-        """See `host.Yard`."""
+        """See `errands.Yard`."""
         backend = self._backends[server_id]
         return backend.up, backend.machine.capabilities if backend.machine.learns else None
 

@@ -28,6 +28,12 @@ class Trial:
     accepted: bool = False
     beat_at: int = 0
 
+    def accept(self, now: int, accepted: bool) -> None:
+        """Its backend says that it is at work, or nothing of the kind."""
+        if accepted:
+            self.accepted = True
+            self.beat_at = now
+
 
 @dataclass(eq=False)
 class Known:

@@ -80,7 +80,7 @@ class Run:
         backends = [Backend(world, self._host, journal, machine, rng) for machine in scenario.machines]
         self._operators = Operators(world, scenario, self._host, backends, Random(f"operators {seed}"))
         self._clients = Clients(world, scenario, self._host, journal, Random(f"clients {seed}"))
-        self._host.yard = self._operators
+        self._host.errands.yard = self._operators
         self._host.at_rest = self._at_rest
 
     def go(self, tail: int) -> Report:
