@@ -128,9 +128,9 @@ def _until_ended(client: "Client", load: "Load", deadline: float, draw: "Draw") 
 
 
 def _stay(yard: "Yard") -> None:
-    show.line("")
-    show.line(f"The node and its servers stay up at {yard.url}; Ctrl-C ends them.")
     try:
+        show.line("")
+        show.line(f"The node and its servers stay up at {yard.url}; Ctrl-C ends them.")
         signal.pause()
     except KeyboardInterrupt:
         show.line("")
