@@ -36,8 +36,8 @@ def test_the_seeds_reach_every_crash_point_and_outcome() -> None:
     crashes: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     refills = 0
-    for seed in range(1, 13):
-        report = run(seed, 300, CRASHES)
+    for seed in range(1, 25):
+        report = run(seed, TASKS, CRASHES)
         assert report.violation is None, report.told()
         crashes.update(report.crashes)
         outcomes.update(report.outcomes)
