@@ -69,7 +69,7 @@ def first_steps(settings: "Settings", now_ms: int) -> str:
     url = settings.public_base() if settings.port or settings.public_url else "http://127.0.0.1:<port>"
     return (
         f"An admin token, valid for a week:\n\n  export TASKYARD_URL={url}\n  export TASKYARD_TOKEN={signed}\n\n"
-        "A first task (it waits until a server is registered):\n\n"
+        "A first task (it waits until a server that can do it is registered):\n\n"
         f'  curl -s {url}/api/task -H "Authorization: Bearer $TASKYARD_TOKEN" \\\n'
-        '    -d \'{"type": "chat-completion", "payload": {"prompt": "hello"}}\'\n'
+        '    -d \'{"type": "shout", "payload": {"text": "hello"}, "capabilities": ["shouting"]}\'\n'
     )
