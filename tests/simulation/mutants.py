@@ -17,7 +17,7 @@ from taskyard.domain.outcomes import Outcome, Status
 from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Task
 from taskyard.domain.window import Window
-from taskyard.engine import attempts, recovery, tasks
+from taskyard.engine import attempts, matching, recovery, servers, tasks
 from taskyard.engine.attempts import Ending
 from taskyard.engine.engine import HANDLERS, Engine
 from taskyard.engine.facts import CalledBack, Submitted
@@ -313,6 +313,35 @@ def freed_slot_forgotten(swap: Swap) -> None:
             fleet.opened = opened
 
     _around(swap, Fleet, "refresh", refresh)
+
+
+@mutant
+def offline_without_grace(swap: Swap) -> None:
+    """The attempts of an offline server are given up at once."""
+
+    def due(original: Any, turn: Turn, server: Server) -> None:
+        server.heard_at -= turn.memory.limits.offline_grace_ms
+        original(turn, server)
+        server.heard_at += turn.memory.limits.offline_grace_ms
+
+    _around(swap, servers, "server_due", due)
+
+
+@mutant
+def degraded_as_good_as_online(swap: Swap) -> None:
+    """Degraded servers and standbys get their share like any other."""
+    tier = Server.tier.fget  # type: ignore[attr-defined]
+    swap(Server, "tier", property(lambda server: min(0, tier(server))))
+
+
+@mutant
+def pools_in_no_order(swap: Swap) -> None:
+    """Among lanes, the one that was made first is served first."""
+
+    def candidates(original: Any, turn: Turn) -> list[tuple[int, int, Pool]]:
+        return [(-1 - serial, serial, pool) for _, serial, pool in original(turn)]
+
+    _around(swap, matching, "_candidates", candidates)
 
 
 # --- clients ---------------------------------------------------------------------------------------------------------

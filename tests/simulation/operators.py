@@ -61,7 +61,7 @@ class Operators:
         """Register all, and let things happen from now on."""
         self._do(AlgorithmSet(name=self._scenario.algorithm, who=OPERATOR))
         for backend in self._backends.values():
-            self._do(self._registration(backend.machine))
+            self._until_done(self._registration(backend.machine))
             if backend.machine.outages:
                 self._world.after(self._rng.randrange(self._scenario.span_ms), self._fall, backend)
             if backend.machine.refuses_key:

@@ -25,7 +25,7 @@ from typing import Any
 
 from tests.simulation.oracle_facts import ABOUT_TASKS, TurnFacts
 from tests.simulation.oracle_fates import Fates
-from tests.simulation.oracle_servers import Attempt, Boxes, Violation
+from tests.simulation.oracle_servers import Attempt, Box, Boxes, Violation
 from tests.simulation.oracle_tasks import Known, Tasks
 
 RECOVERY_GRACE_MS = 60_000
@@ -34,17 +34,18 @@ CONSERVATION_EVERY = 4
 
 
 class Oracle:
-    """Reads the journal. `linger` in ms and `max_lost` are the limits that the run was told."""
+    """Reads the journal. The arguments are limits that the run was told, in ms, and how often a task may be lost."""
 
-    def __init__(self, linger: int, max_lost: int) -> None:
+    def __init__(self, linger: int, offline_grace: int, key_life: int, max_lost: int) -> None:
         self.tasks = Tasks()
         self.boxes = Boxes(linger)
-        self.keys: dict[tuple[str, str], tuple[str, str]] = {}  # (owner, key) -> (hash, task)
+        self.keys: dict[tuple[str, str], tuple[str, str, int]] = {}  # (owner, key) -> (hash, task, expiry)
         self.acked: set[str] = set()
         self.turns = 0
         self.started_at = 0
         self.more = False  # the last turn left something to be done at once
-        self._fates = Fates(self.tasks, self.boxes, max_lost)
+        self._key_life = key_life
+        self._fates = Fates(self.tasks, self.boxes, max_lost, offline_grace)
         self._submits: dict[int, dict[str, Any]] = {}
         self._active: defaultdict[str, dict[Attempt, int]] = defaultdict(dict)  # backend -> attempt -> slots then
         self._now = 0
@@ -104,21 +105,25 @@ class Oracle:
             if task.trial is not None:
                 task.trial.limit_at = max(task.trial.limit_at, now + RECOVERY_GRACE_MS)
                 task.trial.beat_at = now
-        self._decided(now, facts, effects, rows)
+        self._decided(now, facts, effects, rows, recovery=True)
         self.more = True
 
     def _turn(self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], again: bool) -> None:
         self.turns += 1
         self.boxes.expire(now)
-        self._decided(now, facts, effects, rows)
+        dispatched = self._decided(now, facts, effects, rows)
         self.more = again
+        if not again:
+            self._tiers(dispatched)
         if not again and self.turns % CONSERVATION_EVERY == 0 and not self.boxes.draining:
             self._conservation()
 
-    def _decided(self, now: int, facts: list[Any], effects: list[Any], rows: list[Any]) -> None:
+    def _decided(
+        self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], *, recovery: bool = False
+    ) -> list[Known]:
         self._now = now
         said = TurnFacts(self.tasks, facts, effects)
-        self._fates.begin(now, said)
+        self._fates.begin(now, said, recovery=recovery)
         for fact in said.all:
             self._note(fact, said)
         gone = _gone_at_once(effects) if any(fact[0] == "unregistered" for fact in facts) else {}
@@ -136,6 +141,7 @@ class Oracle:
         for task_id, avoid, due_at in rows:
             self._row(task_id, avoid, due_at)
         self._order(dispatched)
+        return dispatched
 
     def _note(self, fact: Any, said: TurnFacts) -> None:
         """What a fact says of an attempt under way, and whether a call that should be refused was."""
@@ -180,21 +186,25 @@ class Oracle:
         elif spec is not None and kind == "submit":
             self._admitted(spec, *details)
         elif spec is not None and kind == "refused" and details[0] == "key_reused":
-            known = self.keys.get((spec["owner"], spec["key"]))
+            known = self._known_key(spec)
             if known is None or known[0] == spec["hash"]:
                 raise Violation("idempotency", f"key {spec['key']} was refused as reused: {known}")
 
     def _admitted(self, spec: dict[str, Any], task_id: str, replayed: bool) -> None:
         name = spec["owner"], spec["key"]
-        known = self.keys.get(name) if spec["key"] is not None else None
+        known = self._known_key(spec)
         if known is None and replayed:
             raise Violation("idempotency", f"{task_id} was replayed for a key that was never used: {name}")
-        if known is not None and (not replayed or known != (spec["hash"], task_id)):
+        if known is not None and (not replayed or known[:2] != (spec["hash"], task_id)):
             raise Violation("idempotency", f"key {name} made {known} and now {task_id} ({spec['hash']})")
         if not replayed:
             self.tasks.admit(self._now, spec)
             if spec["key"] is not None:
-                self.keys[name] = spec["hash"], task_id
+                self.keys[name] = spec["hash"], task_id, self._now + self._key_life
+
+    def _known_key(self, spec: dict[str, Any]) -> tuple[str, str, int] | None:
+        known = self.keys.get((spec["owner"], spec["key"])) if spec["key"] is not None else None
+        return known if known is not None and known[2] > self._now else None
 
     # --- the queue ---------------------------------------------------------------------------------------------------
 
@@ -213,7 +223,7 @@ class Oracle:
             raise Violation("back-off", f"{task_id} is due at {due_at}, at {latest} at the latest: {task}")
 
     def _order(self, dispatched: list[Known]) -> None:
-        """No task overtakes one of its lane that was ready in this turn or before."""
+        """No task overtakes one of its lane that was ready in this turn or before, nor takes a slot of such a one."""
         worst: dict[Any, Known] = {}
         for task in dispatched:
             if task.lane not in worst or task.key > worst[task.lane].key:
@@ -222,6 +232,26 @@ class Oracle:
             left = self.tasks.first_ready(lane)
             if left is not None and left.key < task.key:
                 raise Violation("order", f"{task.id} {task.key} overtook {left.id} {left.key} of {lane}")
+        lanes = self.tasks.waiting_lanes() if dispatched else []
+        for task in dispatched:
+            box = self._box_of(task)
+            for lane in lanes:
+                left = self.tasks.first_ready(lane)
+                if left is not None and left.key < task.key and box.has(lane):
+                    raise Violation("order", f"{task} took a slot of {box.id} that {left} could have had")
+
+    def _tiers(self, dispatched: list[Known]) -> None:
+        """A degraded server or a standby gets nothing while a better one is free."""
+        for task in dispatched:
+            box = self._box_of(task)
+            for other in self.boxes.by_id.values():
+                better = other.id != task.avoid and other.tier() < box.tier()
+                if better and other.has(task.lane) and other.idle(self._now):
+                    raise Violation("tiers", f"{task} went to {box}, and {other} was free")
+
+    def _box_of(self, task: Known) -> Box:
+        assert task.trial is not None
+        return self.boxes.by_id[task.trial.server]
 
     def _conservation(self) -> None:
         """No task waits while a server that qualifies for it is free."""

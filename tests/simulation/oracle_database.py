@@ -114,8 +114,8 @@ class Audit:
             raise Violation("one result", f"results of nobody: {sorted(bodies)}")
 
     def _keys(self) -> None:
-        rows = self._db.execute("SELECT owner, key, hash, task_id FROM idempotency")
-        stored = {(owner, key): (body, task_id) for owner, key, body, task_id in rows}
+        rows = self._db.execute("SELECT owner, key, hash, task_id, expires_at FROM idempotency")
+        stored = {(owner, key): (body, task_id, expiry) for owner, key, body, task_id, expiry in rows}
         if stored != self._oracle.keys:
             raise Violation("idempotency", f"keys stored {stored} and by the log {self._oracle.keys}")
 

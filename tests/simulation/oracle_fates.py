@@ -8,25 +8,28 @@ from __future__ import annotations
 from typing import Any
 
 from tests.simulation.oracle_facts import TurnFacts
-from tests.simulation.oracle_servers import Attempt, Boxes, Violation
+from tests.simulation.oracle_servers import Attempt, Box, Boxes, Violation
 from tests.simulation.oracle_tasks import Known, Tasks, Trial
 
 
 class Fates:
-    """Follows attempts and statuses through the effects of a turn; `now` and `facts` are those of the turn."""
+    """Follows attempts and statuses through the effects of a turn."""
 
-    def __init__(self, tasks: Tasks, boxes: Boxes, max_lost: int) -> None:
+    def __init__(self, tasks: Tasks, boxes: Boxes, max_lost: int, offline_grace: int) -> None:
         self.given_up: set[Attempt] = set()
         self._tasks = tasks
         self._boxes = boxes
         self._max_lost = max_lost
+        self._offline_grace = offline_grace
         self._now = 0
+        self._recovery = False
         self._facts: TurnFacts
         self._just_over: dict[str, str] = {}  # task -> outcome of an attempt whose task's fate is still to be told
 
-    def begin(self, now: int, facts: TurnFacts) -> None:
-        """A turn begins."""
+    def begin(self, now: int, facts: TurnFacts, *, recovery: bool) -> None:
+        """A turn begins, or the first plan of a node that starts."""
         self._now = now
+        self._recovery = recovery
         self._facts = facts
 
     def finish(self) -> None:
@@ -68,6 +71,8 @@ class Fates:
         trial = task.trial
         if trial is None or (trial.number, trial.server) != (number, server):
             raise Violation("fence", f"attempt {number} of {task_id} on {server} ended; under way is {trial}")
+        if outcome == "lost" and not self._recovery:
+            self._check_lost(task_id, self._boxes.by_id[server])
         task.trial = None
         task.last_outcome = outcome
         if outcome != "completed":
@@ -88,6 +93,11 @@ class Fates:
         elif outcome == "lost":
             task.lost += 1
         self._just_over[task_id] = outcome
+
+    def _check_lost(self, task_id: str, box: Box) -> None:
+        silent = self._now - box.heard_at
+        if not (box.removing or (box.state == "offline" and silent >= self._offline_grace)):
+            raise Violation("lost", f"an attempt of {task_id} was given up, last heard of {silent} ms ago: {box}")
 
     def changed(self, task_id: str, status: str) -> None:
         """A task's status changed."""

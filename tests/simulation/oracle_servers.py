@@ -39,12 +39,14 @@ class Box:
     learns: bool = False
     groups: frozenset[str] = frozenset()
     most: int = 10
+    weight: int = 1
     maintenance: bool = False
     draining: bool = False
     removing: bool = False
     state: str = "initializing"  # or "up" (online, degraded), "offline"
     shown: str = ""
     unsure: bool = False
+    heard_at: int = 0
     passes: int = 0
     fails: int = 0
     pause_least: int = 0
@@ -84,6 +86,7 @@ class Box:
         self.passes = self.fails = 0
         self.unreached = False
         self.probe_at = now + PROBE_MS
+        self.heard_at = now
 
     def has(self, lane: Lane) -> bool:
         """Whether it has what a lane requires."""
@@ -115,6 +118,10 @@ class Box:
     def taken(self, now: int, linger: int) -> int:
         """Slots in use: attempts that run, and those given up that still linger."""
         return sum(1 for given_up in self.slots.values() if given_up is None or now - given_up < linger)
+
+    def tier(self) -> int:
+        """The smaller, the sooner it is used: online, online standby (weight 0), degraded, degraded standby."""
+        return 2 * (self.shown == "degraded") + (self.weight == 0)
 
     def idle(self, now: int) -> bool:
         """Whether it surely could take a task now."""
@@ -166,13 +173,13 @@ class Boxes:
             elif kind == "called_back":
                 self._called_back(now, fact, gone)
             elif kind == "checked":
-                self._checked(fact)
+                self._checked(now, fact)
             elif kind == "drain":
                 self.draining = True
             elif kind in ("registered", "unregistered", "beat", "maintenance"):
                 answer = answers.get(ref)
                 if answer is not None and answer[2] == "server":
-                    self._changed(kind, fact, self.by_id.get(answer[3]) or Box(answer[3]))
+                    self._changed(now, kind, fact, self.by_id.get(answer[3]) or Box(answer[3]))
                     if ref in removals:
                         self.removed(answer[3])
 
@@ -200,32 +207,35 @@ class Boxes:
 
     def _called_back(self, now: int, fact: Any, gone: set[Attempt]) -> None:
         _, _, task, number, word = fact
-        if word == "PROCESSING" or (task, number) in gone:
-            return
         box = self.attempts.get((task, number))
-        if box is not None:
+        if box is None or (task, number) in gone:
+            return
+        box.heard_at = now
+        if word != "PROCESSING":
             gone.add((task, number))
             if word in ("CANCELLED", "PENDING") and box.slots[task, number] is None:
                 box.pause(now, None)
 
-    def _checked(self, fact: Any) -> None:
+    def _checked(self, now: int, fact: Any) -> None:
         _, _, server, passed, capabilities = fact
         box = self.by_id.get(server)
         if box is None:
             return
         if passed:
             box.passed()
+            box.heard_at = now
             if box.learns and capabilities is not None:
                 box.capabilities = frozenset(capabilities)
         else:
             box.failed()
 
-    def _changed(self, kind: str, fact: Any, box: Box) -> None:
+    def _changed(self, now: int, kind: str, fact: Any, box: Box) -> None:
         if kind == "maintenance":
             box.maintenance = fact[3]
         elif kind == "unregistered":
             box.removing = True
         elif kind == "beat":
+            box.heard_at = now
             if fact[3] == "healthy":
                 box.draining = False
                 box.passed()
@@ -234,11 +244,11 @@ class Boxes:
             elif fact[3] == "draining":
                 box.draining = True
         else:
-            self._registered(fact, box)
+            self._registered(now, fact, box)
 
-    def _registered(self, fact: Any, box: Box) -> None:
+    def _registered(self, now: int, fact: Any, box: Box) -> None:
         self._registered_anew = True
-        _, _, patch, capabilities, groups, most = fact
+        _, _, patch, capabilities, groups, most, weight = fact
         if box.id not in self.by_id:
             self.by_id[box.id] = box
             box.learns = capabilities is None
@@ -252,8 +262,11 @@ class Boxes:
             box.groups = frozenset(groups)
         if most is not None:
             box.most = most
+        if weight is not None:
+            box.weight = weight
         if not patch:
             box.removing = box.draining = False
+            box.heard_at = now
 
     # --- slots -------------------------------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ def plain_fact(fact: Fact) -> Plain:
         case MaintenanceSet():
             return "maintenance", fact.ref, fact.server_id, fact.on
         case Registered():
-            return "registered", fact.ref, fact.patch, fact.capabilities, fact.groups, fact.max_concurrent
+            return "registered", fact.ref, fact.patch, fact.capabilities, fact.groups, fact.max_concurrent, fact.weight
         case Unregistered():
             return "unregistered", fact.ref, fact.server_id
         case DrainBegan():

@@ -72,7 +72,8 @@ class Run:
         self._scenario = scenario
         self._ended = False
         self._database = directory / "taskyard.db"
-        self._oracle = Oracle(scenario.limits.linger_ms, scenario.limits.max_lost)
+        limits = scenario.limits
+        self._oracle = Oracle(limits.linger_ms, limits.offline_grace_ms, limits.idempotency_ms, limits.max_lost)
         self._journal = journal = Journal(self._oracle.read)
         self._crashes = Crashes(Random(f"crashes {seed}"), scenario.crashes, scenario.tasks)
         self._host = Host(world, scenario, journal, directory, self._crashes, Random(f"host {seed}"))

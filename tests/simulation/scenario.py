@@ -131,6 +131,7 @@ def _limits(rng: Random) -> Limits:
         max_queued_per_sub=100 if rng.random() < 0.1 else 1_000_000,
         max_lanes=3 if rng.random() < 0.1 else 10_000,
         retry_budget=rng.choice((0.2, 1.0)),
+        idempotency_ms=rng.choice((20_000, 86_400_000)),
     )
 
 
