@@ -38,7 +38,7 @@ class Crashes:
 
     def __init__(self, rng: Random, crashes: int, tasks: int) -> None:
         # Every task is admitted and most end, which is twice as many steps: all crashes come well before the last one.
-        steps = tasks * 1.4
+        steps = tasks * 1.2
         self._due = sorted(int((n + rng.random()) * steps / crashes) for n in range(crashes)) if crashes else []
         self._rng = rng
         self._armed: Stage | None = None

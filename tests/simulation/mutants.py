@@ -11,13 +11,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from taskyard.domain.fleet import Fleet, Pool
+from taskyard.domain.fleet import Fleet, Flow, Pool
 from taskyard.domain.health import Health
 from taskyard.domain.outcomes import Outcome, Status
 from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Task
-from taskyard.domain.window import Window
-from taskyard.engine import attempts, matching, recovery, servers, tasks
+from taskyard.domain.window import PLACE_LIMIT, Window
+from taskyard.engine import attempts, recovery, servers, tasks
 from taskyard.engine.attempts import Ending
 from taskyard.engine.engine import HANDLERS, Engine
 from taskyard.engine.facts import CalledBack, Submitted
@@ -335,13 +335,14 @@ def degraded_as_good_as_online(swap: Swap) -> None:
 
 
 @mutant
-def pools_in_no_order(swap: Swap) -> None:
-    """Among lanes, the one that was made first is served first."""
+def priority_ignored_across_lanes(swap: Swap) -> None:
+    """Among lanes, the older task goes first whatever its priority."""
 
-    def candidates(original: Any, turn: Turn) -> list[tuple[int, int, Pool]]:
-        return [(-1 - serial, serial, pool) for _, serial, pool in original(turn)]
+    def head_rank(original: Any, flow: Flow) -> int | None:
+        rank = original(flow)
+        return None if rank is None else rank % PLACE_LIMIT
 
-    _around(swap, matching, "_candidates", candidates)
+    _around(swap, Flow, "head_rank", head_rank)
 
 
 # --- clients ---------------------------------------------------------------------------------------------------------

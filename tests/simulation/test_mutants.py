@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS, applied
 from tests.simulation.run import run
 
-SEEDS = range(1, 21)
+SEEDS = range(1, 21)  # without a mutant they keep every promise: see `test_simulation`
 TASKS = 300
 CRASHES = 10
 
@@ -19,9 +19,3 @@ def test_a_mutant_is_found(name: str) -> None:
             if run(seed, TASKS, CRASHES).violation is not None:
                 return
     pytest.fail(f"{name} was not found within {len(SEEDS)} seeds of {TASKS} tasks")
-
-
-def test_without_a_mutant_nothing_is_found() -> None:
-    for seed in SEEDS:
-        report = run(seed, TASKS, CRASHES)
-        assert report.violation is None, report.told()

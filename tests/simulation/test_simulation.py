@@ -23,8 +23,7 @@ def test_every_promise_is_kept(first: int) -> None:
         report = run(seed, TASKS, CRASHES)
         assert report.violation is None, report.told()
         assert report.lifecycles >= TASKS
-        # The last one armed may find no turn any more: seed 55 has 9 of its 10.
-        assert report.crashes.total() >= CRASHES - 1
+        assert report.crashes.total() >= CRASHES
 
 
 def test_a_seed_gives_the_same_run_each_time() -> None:
@@ -38,7 +37,7 @@ def test_the_seeds_reach_every_crash_point_and_outcome() -> None:
     outcomes: Counter[str] = Counter()
     refills = 0
     for seed in range(1, 25):
-        report = run(seed, TASKS, CRASHES)
+        report = run(seed, 300, CRASHES)
         assert report.violation is None, report.told()
         crashes.update(report.crashes)
         outcomes.update(report.outcomes)
