@@ -32,6 +32,7 @@ def match(turn: Turn) -> None:
     while candidates:
         rank, serial, pool = heappop(candidates)
         if pool.mask & unknown:
+            unknown |= pool.mask  # its task waits too, and none behind it may take its servers meanwhile
             continue
         flow = _first(pool)
         if flow is None:
