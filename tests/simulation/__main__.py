@@ -8,6 +8,7 @@ import traceback
 from collections import Counter
 from contextlib import nullcontext
 
+from tests.simulation.host import Shape
 from tests.simulation.mutants import MUTANTS, applied
 from tests.simulation.oracle_servers import Violation
 from tests.simulation.run import Report, run
@@ -48,7 +49,7 @@ def _tell(report: Report) -> None:
 
 def _sum_up(reports: list[Report]) -> None:
     crashes: Counter[str] = sum((report.crashes for report in reports), Counter())
-    shapes: Counter[tuple[str, ...]] = sum((report.shapes for report in reports), Counter())
+    shapes: Counter[Shape] = sum((report.shapes for report in reports), Counter())
     print(
         f"{sum(report.lifecycles for report in reports)} lifecycles, {sum(report.attempts for report in reports)} "
         f"attempts, {sum(report.turns for report in reports)} turns, {sum(crashes.values())} crash points, "

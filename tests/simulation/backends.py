@@ -6,7 +6,6 @@ does neither; the dispatch answer is judged as the real dispatcher judges it. Kn
 
 from __future__ import annotations
 
-import json
 from random import Random
 from typing import Any
 
@@ -240,4 +239,4 @@ def _of(dispatch: Dispatch) -> dict[str, Any]:
 
 
 def _result(dispatch: Dispatch) -> str:
-    return json.dumps({"task": dispatch.task_id, "attempt": dispatch.attempt})
+    return f'{{"task": "{dispatch.task_id}", "attempt": {dispatch.attempt}}}'

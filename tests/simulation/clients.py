@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -77,7 +76,7 @@ class Clients:
         )
         if rng.random() < scenario.limits_share:
             spec = replace(spec, **self._own_limits())
-        fact = Submitted(spec=spec, payload=json.dumps({"of": spec.id}))
+        fact = Submitted(spec=spec, payload=f'{{"of": "{spec.id}"}}')
         if rng.random() < scenario.keys:
             fact.key, fact.key_hash = f"key {spec.id}", f"hash of {spec.id}"
             self._keyed.append(fact)
@@ -162,7 +161,7 @@ class Clients:
             fact = RetryAsked(**told)
         elif kind < 0.9:
             word = rng.choice((Word.COMPLETED, Word.FAILED, Word.TIMEOUT, Word.CANCELLED, Word.PROCESSING))
-            result = json.dumps({"task": task_id, "attempt": None}) if word is Word.COMPLETED else None
+            result = f'{{"task": "{task_id}", "attempt": null}}' if word is Word.COMPLETED else None
             fact = Judged(**told, word=word, result=result)
         else:
             fact = PurgeAsked(**told)

@@ -26,6 +26,7 @@ from tests.simulation.world import World
 
 NODE = "node-1"
 REPEATABLE = (Ended, CalledBack, SlotFreed, Checked)
+Shape = tuple[str, tuple[type, ...], tuple[type, ...]]
 Waiter = Callable[[Result | None], None]
 
 
@@ -42,7 +43,7 @@ class Host:
         self.admitted = 0
         self._ended = 0
         # Turns by the kinds of their facts and effects and the stage at which they were cut off: what was interleaved.
-        self.shapes: Counter[tuple[str, ...]] = Counter()
+        self.shapes: Counter[Shape] = Counter()
         self.at_rest: Callable[[str], None] = lambda moment: None
         self._world = world
         self._scenario = scenario
@@ -199,8 +200,7 @@ class Host:
         return writer
 
     def _note_shape(self, facts: list[Fact], plan: Plan | None, stage: str) -> None:
-        effects = [type(effect).__name__ for effect in plan.effects] if plan is not None else []
-        self.shapes[stage, *[type(fact).__name__ for fact in facts], "", *effects] += 1
+        self.shapes[stage, tuple(map(type, facts)), tuple(map(type, plan.effects)) if plan is not None else ()] += 1
 
     def _note_crash(self, stage: Stage, facts: list[Fact], plan: Plan | None) -> None:
         self._note_shape(facts, plan, stage)

@@ -11,7 +11,7 @@ from random import Random
 from tests.simulation.backends import Backend
 from tests.simulation.clients import Clients
 from tests.simulation.crashes import Crashes
-from tests.simulation.host import Host
+from tests.simulation.host import Host, Shape
 from tests.simulation.journal import Journal
 from tests.simulation.operators import Operators
 from tests.simulation.oracle import Oracle
@@ -40,7 +40,7 @@ class Report:
     turns: int = 0
     virtual_ms: int = 0
     crashes: Counter[str] = field(default_factory=Counter)
-    shapes: Counter[tuple[str, ...]] = field(default_factory=Counter)  # of turns, see `Host.shapes`
+    shapes: Counter[Shape] = field(default_factory=Counter)  # of turns, see `Host.shapes`
     outcomes: Counter[str] = field(default_factory=Counter)  # of attempts that did not complete
     refills: int = 0
     tail: list[str] = field(default_factory=list)
@@ -116,7 +116,7 @@ class Run:
         if not world.run(lambda: self._clients.done, world.start + LATEST_MS):
             raise Violation("nothing stuck", f"only {self._host.admitted} tasks were admitted in a day")
         few, live = self._scenario.tasks // 20, self._oracle.tasks.live
-        world.run(lambda: len(live) <= few, world.now + 3 * self._scenario.span_ms + TROUBLE_MS)
+        world.run(lambda: len(live) <= few, world.now + 2 * self._scenario.span_ms + TROUBLE_MS)
         self._operators.calm_down()
         self._look_for_the_end()
         world.run(lambda: self._ended, world.now + CALM_MS)
