@@ -53,7 +53,7 @@ class Operators:
     def check(self, server_id: str) -> tuple[bool, tuple[str, ...] | None]:
         """See `errands.Yard`."""
         backend = self._backends[server_id]
-        return backend.up, backend.machine.capabilities if backend.machine.learns else None
+        return backend.check(), backend.machine.capabilities if backend.machine.learns else None
 
     # --- the machines ------------------------------------------------------------------------------------------------
 

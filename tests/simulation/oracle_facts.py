@@ -79,14 +79,20 @@ class TurnFacts:
         """Whether the node closed the connection of the latest attempt."""
         return any(fact[0] == "ended" and fact[3] == task.attempts and fact[-1] for fact in self.of(task.id))
 
+    def without_proof(self, task: Known) -> bool:
+        """Whether somebody speaks of the latest attempt who need not be its backend."""
+        return any(fact[0] == "called_back" and not fact[-1] for fact in self.of(task.id))
+
     def judged(self, task: Known, status: str) -> bool:
         """Whether somebody ended the task so by hand."""
         return any(fact[0] == "judged" and fact[4] == status for fact in self.of(task.id))
 
 
 def _resolved(fact: Any, tasks: Tasks) -> Any:
-    """A callback without a proof speaks of the latest attempt."""
-    if fact[0] == "called_back" and fact[3] is None:
-        task = tasks.by_id.get(fact[2])
-        return (*fact[:3], task.attempts if task else 0, *fact[4:])
-    return fact
+    """A callback without a proof speaks of the latest attempt; whether it had one stands at its end."""
+    if fact[0] != "called_back":
+        return fact
+    if fact[3] is not None:
+        return (*fact, True)
+    task = tasks.by_id.get(fact[2])
+    return (*fact[:3], task.attempts if task else 0, *fact[4:], False)

@@ -84,7 +84,9 @@ class Fates:
             or (outcome == "timeout" and not self._facts.say(task, "timeout"))
             or (outcome == "failed" and self._facts.cut_off(task))
         )
-        if given_up:
+        hearsay = self._facts.without_proof(task)
+        task.hearsay = task.hearsay or hearsay
+        if given_up or hearsay:  # its backend may still be at it
             self.given_up.add(attempt)
         self._boxes.over(self._now, attempt, given_up=given_up and attempt not in self._facts.freeing)
         if outcome in ("failed", "timeout"):
@@ -152,6 +154,7 @@ class Fates:
         if status == "COMPLETED":
             if not outcome and self._facts.say(task, "completed"):  # a late word of an attempt that was given up
                 task.ended_by = task.attempts
+                task.hearsay = task.hearsay or self._facts.without_proof(task)
                 return ""
             return "" if outcome == "completed" else "its latest attempt did not complete"
         if status == "TIMEOUT" and by_hand:

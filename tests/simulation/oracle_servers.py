@@ -206,7 +206,7 @@ class Boxes:
                 box.pause(now, pause)
 
     def _called_back(self, now: int, fact: Any, gone: set[Attempt]) -> None:
-        _, _, task, number, word = fact
+        _, _, task, number, word, _ = fact
         box = self.attempts.get((task, number))
         if box is None or (task, number) in gone:
             return

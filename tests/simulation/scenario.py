@@ -53,6 +53,8 @@ class Machine:
     slow_ms: int
     behaviours: tuple[tuple[str, int], ...]
     outages: bool
+    flaps: float  # share of its health checks that fail although it works
+    has_proof: bool  # else it calls back under a token, which speaks of the latest attempt
     refuses_key: bool
 
 
@@ -153,6 +155,8 @@ def _machine(rng: Random, index: int, calm: bool) -> Machine:
         slow_ms=fast * rng.choice((2, 5)),
         behaviours=tuple((name, weight) for name, weight in weights if weight),
         outages=not calm and rng.random() < 0.4,
+        flaps=0.0 if calm else rng.choice((0.0, 0.0, 0.0, 0.3, 0.7)),
+        has_proof=rng.random() < 0.9,
         refuses_key=not calm and rng.random() < 0.15,
     )
 
