@@ -34,6 +34,7 @@ class Operators:
         self._backends = {backend.machine.name: backend for backend in backends}
         self._rng = rng
         self._calm = False
+        self._undone = 0
 
     # --- the yard ----------------------------------------------------------------------------------------------------
 
@@ -81,11 +82,22 @@ class Operators:
             ):
                 self._until_done(fact)
 
+    def all_is_calm(self) -> bool:
+        """Whether `calm_down` has taken effect."""
+        return self._calm and not self._undone
+
     def _until_done(self, fact: Fact) -> None:
+        """Ask until there is an answer."""
+        self._undone += 1
+        self._ask_again(fact)
+
+    def _ask_again(self, fact: Fact) -> None:
         def answered(result: Result | None) -> None:
             if result is None:
                 fact.ref = 0
-                self._world.after(1_000, self._until_done, fact)
+                self._world.after(1_000, self._ask_again, fact)
+            else:
+                self._undone -= 1
 
         self._host.ask(fact, answered)
 

@@ -119,15 +119,16 @@ class Run:
         world.run(lambda: len(live) <= few, world.now + 2 * self._scenario.span_ms + TROUBLE_MS)
         self._operators.calm_down()
         self._look_for_the_end()
-        world.run(lambda: self._ended, world.now + CALM_MS)
-        if left := self._oracle.unfinished():
+        if not world.run(lambda: self._ended, world.now + CALM_MS):
+            left = self._oracle.unfinished()
             raise Violation(
-                "nothing stuck", f"{len(left)} tasks have not ended an hour after the last fault: {left[0]}"
+                "nothing stuck", f"{len(left)} tasks have not ended an hour after the last fault: {left[:1]}"
             )
         self._audit()
 
     def _look_for_the_end(self) -> None:
-        self._ended = self._host.engine is not None and not self._host.busy and not self._oracle.unfinished()
+        at_rest = self._host.engine is not None and not self._host.busy
+        self._ended = at_rest and self._operators.all_is_calm() and not self._oracle.unfinished()
         self._world.after(LOOK_EVERY_MS, self._look_for_the_end)
 
     def _at_rest(self, moment: str) -> None:

@@ -92,7 +92,7 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
     mean_ms = sum((machine.fast_ms + machine.slow_ms) / 2 * machine.slots for machine in machines) / slots
     span_ms = int(tasks * mean_ms / slots / rng.choice((0.4, 0.8, 1.2, 2.5, 6.0)))
     limits = _limits(rng)
-    batch = rng.choice((1, 8, 50, 50, 1000, 1000, 1000, 1000))
+    batch = rng.choice((1, 8, 50, 1000, 1000, 1000, 1000, 1000, 1000))
     owners = tuple(f"user-{n}" for n in range(rng.choice((1, 3, 8))))
     return Scenario(
         seed=seed,
@@ -104,13 +104,13 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
         lanes=_lanes(rng, machines, quantum=min(limits.max_queued, limits.max_queued_per_sub) > tasks),
         algorithm=rng.choice(list(POLICIES)),
         span_ms=span_ms,
-        burst=rng.choice((1, 5, 30, 120)),
+        burst=rng.choice((2, 10, 40, 120)),
         keys=rng.choice((0.0, 0.3, 0.8)),
         limits_share=0.0 if calm else rng.choice((0.0, 0.1, 0.3)),
         short=rng.choice((0.5, 1.0, 3.0)),
         meddling=0.0 if calm else rng.choice((0.0, 0.1, 0.4)),
         upkeep_ms=0 if calm else rng.choice((0, 1_000 + span_ms // 15, 1_000 + span_ms // 60)),
-        turn_delay_ms=rng.choice((2, 40, 200)),
+        turn_delay_ms=rng.choice((5, 80, 300)),
         commit_ms=rng.choice((0, 5, 80)) if batch > 1 else 0,
         batch=batch,
         downtime_ms=rng.choice((100, 2_000, 20_000)),
@@ -123,7 +123,7 @@ def _limits(rng: Random) -> Limits:
     return Limits(
         window_entries=rng.choice((8, 40)) if small else 20_000,
         window_least=least if small else 64,
-        refill_bite=rng.choice((1, 8)) if small else 1_000,
+        refill_bite=rng.choice((1, 8, 8, 8)) if small else 1_000,
         wake_entries=rng.choice((8, 20)) if rng.random() < 0.6 else 20_000,
         payload_bytes=rng.choice((0, 500, 64 << 20)),
         dispatches_per_turn=rng.choice((2, 1_000)) if rng.random() < 0.3 else 1_000,
