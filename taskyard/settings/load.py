@@ -170,6 +170,11 @@ def _read(field: Field, raw: object, source: Source) -> Any:
 def _agree(settings: Settings) -> None:
     """What no single value shows. Raises SettingsError."""
     at = settings.sources()
+    if settings.database is not None:
+        raise SettingsError(
+            f"database (from {at['database']}) is not in this version, which keeps its tasks in a SQLite file in the "
+            "data folder; leave it out"
+        )
     if settings.retry_base > settings.retry_cap:
         raise SettingsError(
             f"retry_base (from {at['retry_base']}) is above retry_cap (from {at['retry_cap']}); lower the first"
@@ -184,11 +189,6 @@ def _agree(settings: Settings) -> None:
         raise SettingsError(
             f"service_jwt_secret (from {at['service_jwt_secret']}) shares a secret with jwt_secret, so that backend "
             "servers could make admin tokens; make another, e.g. openssl rand -hex 32"
-        )
-    if settings.database and not settings.secret_key:
-        raise SettingsError(
-            f"database (from {at['database']}) needs secret_key, the same on every node; "
-            "set TASKYARD_SECRET_KEY, e.g. to the output of openssl rand -hex 32"
         )
 
 

@@ -73,7 +73,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         str, _is("text", "The folder of the database and key files, made (0700) if missing.", flag=True)
     ] = "./taskyard-data"
     database: (
-        Annotated[Secret, _is("database", "PostgreSQL instead of a file in the data folder.", flag=True)] | None
+        Annotated[Secret, _is("database", "PostgreSQL instead of a file. Not in this version: refused.", flag=True)]
+        | None
     ) = None
     public_url: (
         Annotated[
@@ -177,7 +178,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     )
     check_timeout: Annotated[int, _is("duration", "A health check, DNS included.", 1, MINUTE, bare=True)] = 2 * SECOND
     offline_grace: Annotated[
-        int, _is("duration", "An offline server's attempts are given up after it.", 0, DAY, bare=True)
+        int,
+        _is(
+            "duration",
+            "An offline server's attempts are given up so long after its last passed check, heartbeat or callback.",
+            0,
+            DAY,
+            bare=True,
+        ),
     ] = 30 * SECOND
     server_stale_threshold: Annotated[
         int,

@@ -208,7 +208,7 @@ def test_wrong_values(tmp_path: Path, variable: str, raw: str, says: str) -> Non
         ("retry_base = 2\nretry_cap = 1", "retry_base (from file"),
         ("result_max_bytes = '300MiB'", "raise memory_budget"),
         (f"jwt_secret = ['{KEY}']\nservice_jwt_secret = ['{KEY}']", "shares a secret"),
-        ("database = 'postgresql://h/d'", "needs secret_key"),
+        ("database = 'postgresql://h/d'", "taskyard.toml:database) is not in this version"),
     ],
 )
 def test_wrong_files(tmp_path: Path, write: Callable[[str], Path], text: str, says: str) -> None:
@@ -288,9 +288,8 @@ def test_secrets_never_show(tmp_path: Path) -> None:
     environ = {
         "JWT_SECRET": "hunter2" * 8,
         "TASKYARD_SECRET_KEY": "hunter2" * 7,
-        "TASKYARD_DATABASE": "postgresql://u:hunter2@h/d",
     }
-    settings = load({}, environ, tmp_path)
+    settings = msgspec.structs.replace(load({}, environ, tmp_path), database=Secret("postgresql://u:hunter2@h/d"))
     assert settings.database is not None
     assert settings.database.reveal() == "postgresql://u:hunter2@h/d"
     for shown in (repr(settings), str(settings.shown()), f"{settings.database}", f"{settings.database:>9}"):
