@@ -145,16 +145,20 @@ async def start(settings: Settings) -> Running:
     return running
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, on_ready: Callable[[Settings], None]) -> None:
     running = await start(settings)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, running.stop)
+    on_ready(running.node.settings)
     await running.wait()
 
 
-def run(settings: Settings) -> None:
-    """Run a node until SIGTERM or SIGINT; the second signal does not wait for what runs. Raises `StartError`."""
+def run(settings: Settings, on_ready: Callable[[Settings], None] = lambda _: None) -> None:
+    """Run a node until SIGTERM or SIGINT; the second signal does not wait for what runs. Raises `StartError`.
+
+    `on_ready` is called once, when the node listens, with the settings it runs by: `port` is the one that was bound.
+    """
     os.umask(0o077)
     _configure_log(settings)
     runner: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
@@ -162,7 +166,7 @@ def run(settings: Settings) -> None:
         import uvloop
 
         runner = uvloop.run
-    runner(_run(settings))
+    runner(_run(settings, on_ready))
 
 
 def _configure_log(settings: Settings) -> None:

@@ -25,7 +25,7 @@ def serve(
         int | None, _flag("--port", "The port to listen on, 8787 if not given; 0 takes a free one.")
     ] = None,
     data_dir: Annotated[str | None, _flag("--data-dir", "The data folder, ./taskyard-data if not given.")] = None,
-    database: Annotated[str | None, _flag("--database", "A postgresql:// URL instead of a file.")] = None,
+    database: Annotated[str | None, _flag("--database", "Not in this version: refused.")] = None,
     public_url: Annotated[str | None, _flag("--public-url", "The address at which backends reach this node.")] = None,
     log_level: Annotated[str | None, _flag("--log-level", "debug, info, warning or error.")] = None,
     config: Annotated[str | None, _flag("--config", "A TOML file, taskyard.toml if there is one.")] = None,
@@ -48,25 +48,28 @@ def serve(
         settings = with_jwt_secret(load(flags, os.environ))
     except SettingsError as error:
         raise Stop(str(error), 2) from None
-    if settings.dev:
-        print(first_steps(settings, time.time_ns() // 1_000_000), flush=True)
 
     from taskyard.api.node import run
     from taskyard.host.errors import StartError
 
     try:
-        run(settings)
+        run(settings, _greet)
     except StartError as error:
         raise Stop(str(error), 2) from None
 
 
+def _greet(settings: "Settings") -> None:
+    """The node listens: only now is its address worth printing."""
+    if settings.dev:
+        print(first_steps(settings, time.time_ns() // 1_000_000), flush=True)
+
+
 def first_steps(settings: "Settings", now_ms: int) -> str:
-    """What --dev prints: an admin token and a first call to paste."""
+    """What --dev prints: an admin token and a first call to paste. `settings` have the port that was bound."""
     from taskyard.tokens import sign
 
     signed = sign(settings.jwt_secret[0].reveal(), "dev", ["admin"], _DEV_LIFETIME_MS, now_ms)
-    # Only the node knows which port it got where it was told to take a free one; its log says so.
-    url = settings.public_base() if settings.port or settings.public_url else "http://127.0.0.1:<port>"
+    url = settings.public_base()
     return (
         f"An admin token, valid for a week:\n\n  export TASKYARD_URL={url}\n  export TASKYARD_TOKEN={signed}\n\n"
         "A first task (it waits until a server that can do it is registered):\n\n"
