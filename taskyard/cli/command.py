@@ -26,7 +26,7 @@ Profile = Annotated[
     str | None,
     typer.Option("--profile", help="The profile in ~/.config/taskyard/config.toml.", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON for scripts, one object a line in a pipe.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON for scripts; in a pipe one object a line, also of a list.")]
 _COMMON: dict[str, tuple[Any, Any]] = {
     "url": (Url, None),
     "token": (Token, None),
@@ -77,22 +77,24 @@ def _yard(url: str | None, token: str | None, profile: str | None, as_json: bool
     try:
         client = Client(found.url, found.token)
     except ValueError as error:
-        raise Stop(f"{error} (--url {found.url})", 2) from None
+        if str(error).startswith("the token"):
+            raise Stop(f"{error} ({found.token_from})", 2) from None
+        raise Stop(f"the node's address ({found.url_from}) is not an http:// or https:// URL: {found.url}", 2) from None
     with client:
         try:
             yield Yard(client, as_json)
         except TaskyardError as error:
-            raise Stop(advice(error, client.url)) from None
+            raise Stop(advice(error, client.url, found.url_from)) from None
 
 
-def advice(error: "TaskyardError", url: str) -> str:
-    """What went wrong, and what to do about it."""
+def advice(error: "TaskyardError", url: str, url_from: str) -> str:
+    """What went wrong, and what to do about it. `url_from`: what gave the node's address, such as TASKYARD_URL."""
     from taskyard.client import ConnectionFailed, Forbidden, StrangeAnswer, Unauthorized
 
     if isinstance(error, ConnectionFailed):
-        return f"{error}; is the node running (`taskyard serve`), and is this its address (--url or TASKYARD_URL)?"
+        return f"{error}; is the node running (`taskyard serve`), and is this its address ({url_from})?"
     if isinstance(error, StrangeAnswer):
-        return f"{error}; is this the node's address (--url or TASKYARD_URL)?"
+        return f"{error}; is this the node's address ({url_from})?"
     if isinstance(error, Unauthorized):
         return f"{error}; {url} does not take this token: make another with `taskyard token` under this node's secret"
     if isinstance(error, Forbidden):
@@ -100,8 +102,11 @@ def advice(error: "TaskyardError", url: str) -> str:
     return str(error)
 
 
-def each(yard: Yard, names: list[str], call: Callable[[str], dict[str, Any]]) -> None:
-    """Makes `call` for every name and tells each outcome; a refusal does not stop the rest, but ends with code 1."""
+def each(yard: Yard, names: list[str], call: Callable[[str], dict[str, Any]], told: str = "") -> None:
+    """Makes `call` for every name and tells each outcome; a refusal does not stop the rest, but ends with code 1.
+
+    `told`: what people are told of a success, `{id}` being the name; without it the answer's own message.
+    """
     from taskyard.cli import show
     from taskyard.client import Conflict, NotFound, Refused
 
@@ -116,6 +121,6 @@ def each(yard: Yard, names: list[str], call: Callable[[str], dict[str, Any]]) ->
         if yard.as_json:
             show.json_line(answer)
         else:
-            show.line(f"{name}: {answer.get('message', 'done')}")
+            show.line(f"{name}: {told.format(id=name) if told else answer.get('message', 'done')}")
     if failed:
         raise Stop(f"{failed} of {len(names)} failed")

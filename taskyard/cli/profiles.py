@@ -18,10 +18,12 @@ MISSING = (
 
 
 class Target(NamedTuple):
-    """Where calls go."""
+    """Where calls go; `url_from` and `token_from` name what gave each: a flag, a variable, a profile."""
 
     url: str
     token: str
+    url_from: str
+    token_from: str
 
 
 def profile_file(environ: Mapping[str, str]) -> Path:
@@ -41,15 +43,25 @@ def target(url: str | None, token: str | None, profile: str | None, environ: Map
     found = _profile(path, name)
     kept_url, kept_token = found.get("url"), found.get("token")
     env_url, env_token = environ.get("TASKYARD_URL"), environ.get("TASKYARD_TOKEN")
-    urls = (url, kept_url, env_url) if profile else (url, env_url, kept_url)
-    chosen = next((one for one in urls if one), DEFAULT_URL).rstrip("/")
+    kept = f"profile {name or 'default'} in {path}"
+    urls = _ordered(("--url", url), ("TASKYARD_URL", env_url), (kept, kept_url), bool(profile))
+    url_from, chosen = urls[0] if urls else ("the default; --url or TASKYARD_URL change it", DEFAULT_URL)
+    chosen = chosen.rstrip("/")
     if chosen != (kept_url or DEFAULT_URL).rstrip("/"):
         kept_token = None
-    tokens = (token, kept_token, env_token) if profile else (token, env_token, kept_token)
-    given = next((one.strip() for one in tokens if one and one.strip()), None)
-    if given is None:
+    tokens = _ordered(("--token", token), ("TASKYARD_TOKEN", env_token), (kept, kept_token), bool(profile))
+    if not tokens:
         raise Stop(MISSING.format(url=chosen, path=path), 2)
-    return Target(chosen, given)
+    token_from, given = tokens[0]
+    return Target(chosen, given, url_from, token_from)
+
+
+def _ordered(
+    flag: tuple[str, str | None], variable: tuple[str, str | None], kept: tuple[str, str | None], profile: bool
+) -> list[tuple[str, str]]:
+    """What is given, by what gives it, the strongest first. `profile`: one was asked for by a flag."""
+    found = (flag, kept, variable) if profile else (flag, variable, kept)
+    return [(source, value.strip()) for source, value in found if value and value.strip()]
 
 
 def _profile(path: Path, name: str | None) -> dict[str, str]:

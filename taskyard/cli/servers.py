@@ -11,6 +11,8 @@ from taskyard.cli.values import ServerId, content
 
 app = typer.Typer(name="servers", help="The backend servers that tasks go to.", no_args_is_help=True)
 ServerIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Server ids.", show_default=False)]
+# What `{id}` does, and how to end that.
+_DRAINS = "drains: nothing new comes, running tasks end; `taskyard servers drain --end {id}` ends it"
 
 
 class Switch(StrEnum):
@@ -34,10 +36,10 @@ def list_servers(
     """The registered servers."""
     found = yard.client.servers.list(status=status and status.lower(), group=group, capability=capability)
     if yard.as_json:
-        show.json_line(found)
+        show.json_list(found)
         return
-    heads = ("id", "name", "status", "score", "active", "weight", "capabilities", "groups", "heard", "note")
-    show.table(heads, (_row(server) for server in found))
+    plain = ("id", "name", "status", "score", "active", "weight", "capabilities", "groups")
+    show.table((*plain, "heartbeat", "checked", "note"), (_row(server) for server in found))
 
 
 def _row(server: dict[str, Any]) -> tuple[object, ...]:
@@ -53,6 +55,7 @@ def _row(server: dict[str, Any]) -> tuple[object, ...]:
         show.words(server.get("capabilities")),
         show.words(server.get("groups")),
         show.ago(server.get("lastHeartbeat")),
+        show.ago(health.get("lastCheck")),
         server.get("maintenanceReason"),
     )
 
@@ -147,7 +150,8 @@ def drain(
     end: Annotated[bool, typer.Option("--end", help="End it: new tasks may come again.")] = False,
 ) -> None:
     """Gives servers nothing new while their running tasks end."""
-    each(yard, server, lambda one: yard.client.servers.heartbeat(one, "healthy" if end else "draining"))
+    told = "drains no more; new tasks may come again" if end else _DRAINS
+    each(yard, server, lambda one: yard.client.servers.heartbeat(one, "healthy" if end else "draining"), told)
 
 
 @calls(app, "maintenance")
@@ -159,6 +163,8 @@ def maintenance(
 ) -> None:
     """Switches a server's maintenance on or off."""
     each(yard, [server], lambda one: yard.client.servers.maintenance(one, switch is Switch.ON, reason))
+    if switch is Switch.OFF and yard.client.servers.show(server).get("status") == "draining":
+        show.note(f"{server} still {_DRAINS.format(id=server)}")
 
 
 @calls(app, "check")

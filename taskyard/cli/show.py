@@ -49,6 +49,15 @@ def json_line(value: Any) -> None:
     print("\n".join(lines))
 
 
+def json_list(values: Iterable[Any]) -> None:
+    """A list of objects on stdout: one a line into a pipe, as they come; one indented array on a terminal."""
+    if sys.stdout.isatty():
+        json_line(list(values))
+        return
+    for value in values:
+        json_line(value)
+
+
 def line(*parts: object) -> None:
     """One cleaned line on stdout."""
     print(*(clean(part) for part in parts))

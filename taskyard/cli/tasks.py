@@ -1,4 +1,4 @@
-"""`taskyard tasks …`: list, show, submit, retry, cancel, wait."""
+"""`taskyard tasks …`: list, show, submit, retry, cancel, purge, wait."""
 
 import json
 from itertools import islice
@@ -48,7 +48,7 @@ def list_tasks(
     )
     found = matching if everything else islice(matching, limit)
     if yard.as_json:
-        show.json_line(list(found))
+        show.json_list(found)
         return
     heads = ("id", "type", "status", "priority", "server", "failures", "progress", "message", "age")
     show.table(heads, (_row(task) for task in found))
@@ -198,3 +198,9 @@ def retry(yard: Yard, task: TaskIds) -> None:
 def cancel(yard: Yard, task: TaskIds) -> None:
     """Cancels tasks that have not ended."""
     each(yard, task, yard.client.cancel)
+
+
+@calls(app, "purge")
+def purge(yard: Yard, task: TaskIds) -> None:
+    """Erases payload and result of ended tasks; their records stay."""
+    each(yard, task, yard.client.purge)

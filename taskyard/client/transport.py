@@ -35,7 +35,13 @@ class Transport:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.port == 0
+            or parts.query
+            or parts.fragment
+        ):
             raise ValueError("the server's URL is not an http:// or https:// address")
         if not token.isascii() or not token.isprintable() or " " in token:
             raise ValueError("the token has characters that no token has")

@@ -76,7 +76,7 @@ def test_shell_completion(tmp_path: Path) -> None:
 def test_commands() -> None:
     root = get_command(cli.app)
     assert {"serve", "token", "servers", "tasks", "stats", "algorithm"} <= set(root.commands)
-    assert set(root.commands["tasks"].commands) == {"list", "show", "submit", "retry", "cancel", "wait"}
+    assert set(root.commands["tasks"].commands) == {"list", "show", "submit", "retry", "cancel", "purge", "wait"}
     assert set(root.commands["servers"].commands) == {"list", "show", "add", "rm", "drain", "maintenance", "check"}
 
 
@@ -165,6 +165,7 @@ def test_token_refused(run, words: tuple[str, ...], environ: dict[str, str], say
         (("--dev", "--port", "70000"), {}, "port (from flag --port): 70000 is too large"),
         (("--dev",), {"TASKYARD_TASK_TIMOUT": "1"}, "did you mean TASKYARD_TASK_TIMEOUT?"),
         (("--dev", "--config", "none.toml"), {}, "none.toml cannot be read"),
+        (("--database", "postgresql://u:p@h/d"), {}, "database (from flag --database) is not in this version"),
         (("--dev", "--log-level", "loud"), {}, "log_level (from flag --log-level): 'loud' is not one of them"),
     ],
 )
@@ -174,6 +175,32 @@ def test_serve_refuses_to_start_in_one_line(run, words: tuple[str, ...], environ
     assert ran.err.count("\n") == 1
     assert ran.err.startswith("taskyard: ")
     assert says in ran.err
+
+
+def dev_node(folder: Path, port: int) -> subprocess.Popen[str]:
+    """`taskyard serve --dev`, its data in `folder`."""
+    command = [Path(sys.executable).with_name("taskyard"), "serve", "--dev", "--port", str(port)]
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("TASKYARD_", "JWT_"))}
+    return subprocess.Popen(command, cwd=folder, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_dev_prints_the_address_once_it_listens_there(tmp_path: Path) -> None:
+    with dev_node(tmp_path, 0) as node:
+        try:
+            assert node.stdout is not None
+            url = next(line.partition("=")[2].strip() for line in node.stdout if "export TASKYARD_URL=" in line)
+            host, _, port = url.removeprefix("http://").partition(":")
+            socket.create_connection((host, int(port)), 10).close()
+        finally:
+            node.terminate()
+            node.communicate(timeout=20)
+
+
+def test_dev_prints_no_address_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, dev_node(tmp_path, taken.getsockname()[1]) as node:
+        told, said = node.communicate(timeout=20)
+    assert (node.returncode, told) == (2, "")
+    assert "is in use" in said
 
 
 def test_first_steps_hold_a_token_that_verifies() -> None:
@@ -201,6 +228,8 @@ def test_no_token(run) -> None:
         ("tasks", "submit", "ocr"),
         ("tasks", "wait", "task_1"),
         ("tasks", "cancel", "task_1", "task_2"),
+        ("tasks", "purge", "task_1"),
+        ("servers", "drain", "a"),
         ("servers", "list"),
         ("servers", "add", "a", "--predict", "http://p", "--health", "http://h"),
         ("servers", "maintenance", "a", "on"),
@@ -233,3 +262,19 @@ def test_usage_errors(run, closed: str, words: tuple[str, ...]) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "says"),
+    [
+        ((), {"TASKYARD_URL": "127.0.0.1:8787"}, "the node's address (TASKYARD_URL) is not an http:// or https:// URL"),
+        ((), {"TASKYARD_URL": "http://["}, "the node's address (TASKYARD_URL) is not"),
+        ((), {"TASKYARD_URL": "http://a:99999"}, "the node's address (TASKYARD_URL) is not"),
+        (("--url", "ftp://x"), {}, "the node's address (--url) is not"),
+        (("--token", "a b"), {}, "no token has (--token)"),
+    ],
+)
+def test_a_wrong_target_names_what_gave_it(run, words: tuple[str, ...], environ: dict[str, str], says: str) -> None:
+    ran = run("tasks", "list", *words, **({"TASKYARD_TOKEN": "t"} | environ))
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert says in ran.err

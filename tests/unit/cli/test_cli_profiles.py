@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from taskyard.cli.profiles import DEFAULT_URL, Target, profile_file, target
+from taskyard.cli.profiles import DEFAULT_URL, profile_file, target
 from taskyard.cli.stop import Stop
 
 FILE = """
@@ -47,17 +47,27 @@ def test_place_of_the_file() -> None:
 
 def test_order(home: dict[str, str]) -> None:
     env = {**home, "TASKYARD_URL": "http://env", "TASKYARD_TOKEN": "env-token"}
-    assert target(None, None, None, home) == Target("http://kept", "kept-token")
-    assert target(None, None, None, env) == Target("http://env", "env-token")
-    assert target("http://flag/", "flag-token", "prod", env) == Target("http://flag", "flag-token")
-    assert target(None, None, "prod", env) == Target("https://prod", "prod-token")
-    assert target(None, None, None, {**home, "TASKYARD_PROFILE": "prod"}) == Target("https://prod", "prod-token")
-    assert target(None, None, "bare", home) == Target(DEFAULT_URL, "bare-token")
+    assert target(None, None, None, home)[:2] == ("http://kept", "kept-token")
+    assert target(None, None, None, env)[:2] == ("http://env", "env-token")
+    assert target("http://flag/", "flag-token", "prod", env)[:2] == ("http://flag", "flag-token")
+    assert target(None, None, "prod", env)[:2] == ("https://prod", "prod-token")
+    assert target(None, None, None, {**home, "TASKYARD_PROFILE": "prod"})[:2] == ("https://prod", "prod-token")
+    assert target(None, None, "bare", home)[:2] == (DEFAULT_URL, "bare-token")
+
+
+def test_what_gave_the_address_and_the_token_is_named(home: dict[str, str]) -> None:
+    env = {**home, "TASKYARD_URL": "http://env", "TASKYARD_TOKEN": "env-token"}
+    kept = f"profile prod in {profile_file(home)}"
+    assert target(None, None, None, env)[2:] == ("TASKYARD_URL", "TASKYARD_TOKEN")
+    assert target("http://flag", None, None, env)[2:] == ("--url", "TASKYARD_TOKEN")
+    assert target(None, "flag-token", "prod", env)[2:] == (kept, "--token")
+    assert target(None, None, "prod", env)[2:] == (kept, kept)
+    assert target(None, "t", "bare", home).url_from.startswith("the default")
 
 
 def test_without_any_file(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path), "TASKYARD_TOKEN": " t\n"}
-    assert target(None, None, None, environ) == Target(DEFAULT_URL, "t")
+    assert target(None, None, None, environ)[:2] == (DEFAULT_URL, "t")
     assert "does not exist" in refused(environ, "prod")
 
 
@@ -83,7 +93,7 @@ def test_an_open_file_with_a_token_is_refused(home: dict[str, str], mode: int) -
 def test_an_open_file_without_tokens_is_fine(home: dict[str, str]) -> None:
     rewritten(home, '[profiles.default]\nurl = "http://kept"')
     profile_file(home).chmod(0o644)
-    assert target(None, "t", None, home) == Target("http://kept", "t")
+    assert target(None, "t", None, home)[:2] == ("http://kept", "t")
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,19 @@ def test_json_is_escaped_and_not_lost(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(told) == {"中": HOSTILE}
 
 
+def test_a_list_is_one_object_a_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    show.json_list(iter([{"a": 1}, {"a": "\n"}]))
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [{"a": 1}, {"a": "\n"}]
+    show.json_list([])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_list_is_one_array_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show.json_list(iter([{"a": 1}]))
+    assert json.loads(capsys.readouterr().out) == [{"a": 1}]
+
+
 @pytest.mark.parametrize(
     ("ms", "told"),
     [

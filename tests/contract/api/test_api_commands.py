@@ -1,0 +1,70 @@
+"""The command line against a real node: what it does there, and what it tells people."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.contract.api.conftest import Crew
+from tests.contract.api.yard import Yard, token
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(yard: Yard, tmp_path: Path) -> Run:
+    """Runs `taskyard <words>`: exit code, stdout, stderr."""
+    command = Path(sys.executable).with_name("taskyard")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("TASKYARD_", "JWT_"))}
+    environ = own | {"HOME": str(tmp_path), "TASKYARD_URL": yard.url, "TASKYARD_TOKEN": token("admin")}
+
+    def run(*words: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [command, *words], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def test_purge_erases_the_result_and_keeps_the_record(run: Run, direct: Crew) -> None:
+    code, out, _ = run("tasks", "submit", "shout", "--capability", direct.skill, "-p", '{"n": 7}', "--wait", "--json")
+    task = json.loads(out)
+    assert (code, task["status"]) == (0, "COMPLETED")
+    code, out, _ = run("tasks", "purge", task["id"])
+    assert (code, out.startswith(f"{task['id']}: ")) == (0, True)
+    kept = json.loads(run("tasks", "show", task["id"], "--json")[1])
+    assert (kept["status"], kept["result"]) == ("COMPLETED", None)
+
+
+def test_a_list_into_a_pipe_is_one_object_a_line(run: Run, direct: Crew) -> None:
+    for number in range(3):
+        run("tasks", "submit", "shout", "--capability", direct.skill, "-p", f'{{"n": {number}}}')
+    lines = run("tasks", "list", "--capability", direct.skill, "--json")[1].splitlines()
+    assert [json.loads(line)["capabilities"] for line in lines] == [[direct.skill]] * 3
+    (line,) = run("servers", "list", "--capability", direct.skill, "--json")[1].splitlines()
+    assert json.loads(line)["id"] == direct.server_id
+
+
+def test_drain_says_what_it_does_and_how_it_ends(run: Run, direct: Crew) -> None:
+    name = direct.server_id
+    end = f"taskyard servers drain --end {name}"
+    code, out, _ = run("servers", "drain", name)
+    assert (code, out.startswith(f"{name}: drains"), end in out) == (0, True, True)
+    run("servers", "maintenance", name, "on")
+    code, _, err = run("servers", "maintenance", name, "off")
+    assert (code, "still drains" in err, end in err) == (0, True, True)
+    code, out, _ = run("servers", "drain", "--end", name)
+    assert (code, out) == (0, f"{name}: drains no more; new tasks may come again\n")
+    run("servers", "maintenance", name, "on")
+    assert run("servers", "maintenance", name, "off")[2] == ""
+
+
+def test_the_table_of_servers_shows_heartbeat_and_check(run: Run, direct: Crew) -> None:
+    head, _, row, *_ = run("servers", "list", "--capability", direct.skill)[1].strip().splitlines()
+    assert head.split()[-3:] == ["heartbeat", "checked", "note"]
+    assert len([cell for cell in row.split() if cell.endswith("s") and cell[0].isdigit()]) == 2
