@@ -17,8 +17,11 @@ def call_back(url, body):
 def work(asked):
     call_back(asked["callback_url"], {"status": "PROCESSING", "progress": 50, "message": "half-way"})
     time.sleep(0.5)
-    text = asked["request"]["payload"]["text"]
-    call_back(asked["callback_url"], {"status": "COMPLETED", "result": {"text": text[::-1]}})
+    text = asked["request"]["payload"].get("text")
+    if isinstance(text, str):
+        call_back(asked["callback_url"], {"status": "COMPLETED", "result": {"text": text[::-1]}})
+    else:
+        call_back(asked["callback_url"], {"status": "FAILED", "error": "the payload needs a text"})
 
 
 class Backend(BaseHTTPRequestHandler):

@@ -12,12 +12,15 @@ class Backend(BaseHTTPRequestHandler):
 
     def do_POST(self):  # /predict
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = asked["request"]["payload"]["text"]
-        self.answer({"status": "success", "result": {"text": text.upper()}})
+        text = asked["request"]["payload"].get("text")
+        if isinstance(text, str):
+            self.answer({"status": "success", "result": {"text": text.upper()}})
+        else:  # 422: the task is wrong itself, trying it again does not help
+            self.answer({"error": "the payload needs a text, as in {\"text\": \"hello\"}"}, 422)
 
-    def answer(self, body):
+    def answer(self, body, status=200):
         content = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
