@@ -20,34 +20,80 @@ HEALTHY = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:
 CALLBACK = re.compile(rb'"callback_url":"http://[^/]+([^"]+)"')
 
 
+class Callers:
+    """Connections to the node, opened when they are needed: it closes those that are silent for long."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open = 0
+        self._tasks: set[asyncio.Task[object]] = set()
+        self.idle: list[Caller] = []
+        self.waiting: deque[bytes] = deque()
+
+    def send(self, request: bytes) -> None:
+        """Send a callback on an idle connection, a new one, or the next that is free."""
+        if self.idle:
+            self.idle.pop().send(request)
+            return
+        self.waiting.append(request)
+        if self._open < CONNECTIONS:
+            self._open += 1
+            loop = asyncio.get_running_loop()
+            task: asyncio.Task[object] = loop.create_task(
+                loop.create_connection(lambda: Caller(self), "127.0.0.1", self._port)
+            )
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def lost(self, caller: Caller, request: bytes | None) -> None:
+        """A connection is gone; what it had not brought an answer for is sent again."""
+        self._open -= 1
+        if caller in self.idle:
+            self.idle.remove(caller)
+        if request is not None:
+            self.send(request)
+
+
 class Caller(asyncio.Protocol):
     """One connection to the node."""
 
-    def __init__(self, idle: list[Caller], waiting: deque[bytes]) -> None:
-        self._idle = idle
-        self._waiting = waiting
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
         self._parser = httptools.HttpResponseParser(self)
+        self._request: bytes | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.on_message_complete()
+        self._transport = transport
+        self._next()
+
+    def send(self, request: bytes) -> None:
+        self._request = request
+        self._transport.write(request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
     def on_message_complete(self) -> None:
-        if self._waiting:
-            self.transport.write(self._waiting.popleft())  # type: ignore[attr-defined]
+        if self._parser.get_status_code() != 200:
+            raise RuntimeError(f"a callback was answered {self._parser.get_status_code()}")
+        self._request = None
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._callers.lost(self, self._request)
+
+    def _next(self) -> None:
+        if self._callers.waiting:
+            self.send(self._callers.waiting.popleft())
         else:
-            self._idle.append(self)
+            self._callers.idle.append(self)
 
 
 class Backend(asyncio.Protocol):
     """One connection of the node's dispatcher or checks."""
 
-    def __init__(self, idle: list[Caller], waiting: deque[bytes]) -> None:
-        self._idle = idle
-        self._waiting = waiting
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
         self._parser = httptools.HttpRequestParser(self)
         self._body: list[bytes] = []
 
@@ -71,20 +117,13 @@ class Backend(asyncio.Protocol):
         if found is None:
             raise RuntimeError("no callback_url in the request")
         request = b"PUT %b HTTP/1.1\r\nhost: node\r\ncontent-length: %d\r\n\r\n%b" % (found[1], len(BODY), BODY)
-        if self._idle:
-            self._idle.pop().transport.write(request)  # type: ignore[attr-defined]
-        else:
-            self._waiting.append(request)
+        self._callers.send(request)
 
 
 async def serve(port: int, node_port: int) -> None:
     """Until the process is ended."""
-    idle: list[Caller] = []
-    waiting: deque[bytes] = deque()
-    loop = asyncio.get_running_loop()
-    for _ in range(CONNECTIONS):
-        await loop.create_connection(lambda: Caller(idle, waiting), "127.0.0.1", node_port)
-    server = await loop.create_server(lambda: Backend(idle, waiting), "127.0.0.1", port)
+    callers = Callers(node_port)
+    server = await asyncio.get_running_loop().create_server(lambda: Backend(callers), "127.0.0.1", port)
     await server.serve_forever()
 
 
