@@ -19,12 +19,19 @@ _NO_NUL = r"^[^\u0000]*(?!\n)$"
 SERVER_ID = r"^[A-Za-z0-9._:-]{1,128}(?!\n)$"
 _OBJECT = {"type": "object"}
 
-Text = Annotated[str, Meta(max_length=4096, pattern=_NO_NUL)]
-TaskType = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_NUL, description="1-128 characters, no NUL.")]
-Label = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_NUL, description="1-128 characters, no NUL.")]
-Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_NUL, description="1-64 characters, no NUL.")]
-ServerId = Annotated[str, Meta(pattern=SERVER_ID, description="1-128 characters out of A-Z a-z 0-9 . _ : -")]
-TaskId = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_NUL, description="An id as the node gave it.")]
+
+def form(pattern: str, words: str, low: int | None = None, high: int | None = None, **more: Any) -> Meta:
+    """What a text must be: its pattern, and in `words` for people ("must be …"); `low` to `high` characters."""
+    shown = {"description": f"{words[:1].upper()}{words[1:]}."} | more
+    return Meta(pattern=pattern, min_length=low, max_length=high, extra={"form": words}, **shown)
+
+
+Text = Annotated[str, form(_NO_NUL, "at most 4096 characters, no NUL", None, 4096)]
+TaskType = Annotated[str, form(_NO_NUL, "1-128 characters, no NUL", 1, 128)]
+Label = Annotated[str, form(_NO_NUL, "1-128 characters, no NUL", 1, 128)]
+Tag = Annotated[str, form(_NO_NUL, "1-64 characters, no NUL", 1, 64)]
+ServerId = Annotated[str, form(SERVER_ID, "1-128 characters out of A-Z a-z 0-9 . _ : -")]
+TaskId = Annotated[str, form(_NO_NUL, "an id as the node gave it", 1, 128)]
 Time = Annotated[int, Meta(ge=0, le=LATEST_MS, description="Milliseconds since the epoch.")]
 Duration = Annotated[int, Meta(ge=1, le=LONGEST_MS, description="Milliseconds, at least 1.")]
 Pause = Annotated[int, Meta(ge=0, le=LONGEST_MS, description="Milliseconds, 0 or more.")]

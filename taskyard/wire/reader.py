@@ -26,6 +26,7 @@ _RANGE = re.compile(r"^Expected `(?P<type>\w+)` (?P<rule>of length )?(?P<sign>[<
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL
 )
+_BYTE = re.compile(r" \(byte (?P<byte>[0-9]+)\)$")
 _NAMES = {
     "int": "an integer",
     "float": "a number",
@@ -45,11 +46,12 @@ class Invalid(Exception):
 class _Shape:
     """What a struct's members are: for the slow path and for messages."""
 
-    __slots__ = ("docs", "integers", "lists", "names", "structs")
+    __slots__ = ("docs", "forms", "integers", "lists", "names", "structs")
 
     def __init__(self, model: type[msgspec.Struct]) -> None:
         self.names: list[str] = []
         self.docs: dict[str, str] = {}
+        self.forms: dict[str, str] = {}
         self.structs: dict[str, _Shape] = {}
         self.lists: set[str] = set()
         self.integers: set[str] = set()
@@ -58,34 +60,38 @@ class _Shape:
         for member in info.fields:
             name = member.encode_name
             self.names.append(name)
-            docs: list[str] = []
-            self._note(name, member.type, docs)
-            self.docs[name] = " ".join(dict.fromkeys(docs))
+            self._note(name, member.type)
 
-    def _note(self, name: str, kind: inspect.Type, docs: list[str]) -> None:
+    def _note(self, name: str, kind: inspect.Type) -> None:
         if isinstance(kind, inspect.Metadata):
             doc = (kind.extra_json_schema or {}).get("description")
             if doc:
-                docs.append(str(doc))
-            self._note(name, kind.type, docs)
+                self.docs.setdefault(name, str(doc))
+            if kind.extra and "form" in kind.extra:
+                self.forms[name] = str(kind.extra["form"])
+            self._note(name, kind.type)
         elif isinstance(kind, inspect.UnionType):
             for part in kind.types:
-                self._note(name, part, docs)
+                self._note(name, part)
         elif isinstance(kind, inspect.IntType):
             self.integers.add(name)
         elif isinstance(kind, inspect.ListType):
             self.lists.add(name)
+            entry = kind.item_type
+            if isinstance(entry, inspect.Metadata) and entry.extra and "form" in entry.extra:
+                self.forms[name] = str(entry.extra["form"])
         elif isinstance(kind, inspect.StructType):
             self.structs[name] = _Shape(kind.cls)
 
-    def doc(self, path: list[str]) -> str:
-        """The description of a member by its path."""
+    def of(self, path: list[str]) -> tuple[str, str]:
+        """A member by its path: its own description, and what form its text (or each of its texts) must have."""
         shape = self
         for name in path[:-1]:
             if name not in shape.structs:
-                return shape.docs.get(name, "")
+                return "", ""
             shape = shape.structs[name]
-        return shape.docs.get(path[-1], "") if path else ""
+        name = path[-1] if path else ""
+        return shape.docs.get(name, ""), shape.forms.get(name, "")
 
     def mend(self, raw: bytes, path: str, warnings: list[str]) -> bytes:
         """An object without its unknown members, and with whole numbers where integers are expected."""
@@ -193,30 +199,40 @@ class Reader(Generic[T]):
         assert at is not None
         what, path = at["what"], (at["path"] or "$").removeprefix("$").removeprefix(".")
         names = [re.sub(r"\[.*", "", part) for part in path.split(".")] if path else []
+        doc = ""
         missing = _MISSING.match(what)
         wrong = _WRONG.match(what)
         reach = _RANGE.match(what)
         if missing:
             path = f"{path}.{missing['name']}" if path else missing["name"]
             names.append(missing["name"])
-            text = "is missing"
+        own, form = self._shape.of(names)
+        doc = ""
+        if missing:
+            text, doc = "is missing", own
         elif wrong and wrong["got"] == "null":
-            text = "is missing (null means absent)"
+            text, doc = "is missing (null means absent)", own
         elif wrong:
             wanted = [word for word in wrong["want"].split(" | ") if word != "null"]
             got = _NAMES.get(wrong["got"], wrong["got"])
             text = f"must be {' or '.join(_NAMES.get(word, word) for word in wanted)}, not {got}"
+            doc = "" if path.endswith("]") else own
         elif reach and reach["rule"]:
-            unit = "entries" if reach["type"] == "array" else "characters"
-            text = f"must have {_SIGNS[reach['sign']]} {reach['limit']} {unit}"
+            text = f"must have {_SIGNS[reach['sign']]} {reach['limit']} {_unit(reach['type'], reach['limit'])}"
+            if form and reach["sign"] == ">=" and reach["limit"] != "1":
+                text = f"must be {form}"  # too short to be one of its kind: the number would say nothing
         elif reach:
             text = f"must be {_SIGNS[reach['sign']]} {reach['limit']}"
         elif "matching regex" in what:
-            text = "has a form that is not allowed"
+            text, doc = (f"must be {form}", "") if form else ("has a form that is not allowed", own)
         else:
             text = what[:1].lower() + what[1:]
-        doc = self._shape.doc(names)
         return f"{path or 'the body'} {text}" + (f": {doc}" if doc else "")
+
+
+def _unit(kind: str, limit: str) -> str:
+    one, many = ("entry", "entries") if kind == "array" else ("character", "characters")
+    return one if limit == "1" else many
 
 
 def _integer(name: str, text: str) -> int | str:
@@ -240,4 +256,7 @@ def _broken(body: bytes, error: Exception) -> str:
         return "the body is not valid JSON: a string in it has half of a surrogate pair (\\ud800 to \\udfff)"
     if "truncated" in text:
         return "the body is not valid JSON: it ends too early"
+    at = _BYTE.search(text)
+    if at is not None:
+        return f"the body is not valid JSON (byte {at['byte']}): {text[: at.start()]}"
     return f"the body is not valid JSON: {text}"

@@ -16,6 +16,7 @@ from taskyard.wire.base import (
     Share,
     Text,
     Time,
+    form,
     one_of_two,
     word_pattern,
 )
@@ -34,13 +35,15 @@ Url = Annotated[
         min_length=8,
         max_length=2048,
         description="http:// or https://, without user, password and fragment.",
+        extra={"form": "an http:// or https:// URL"},
         extra_json_schema={"pattern": f"^https?://({_NAME}|{_IPV4}|{_IPV6}){_PORT}{_PATH}$"},
     ),
 ]
 ApiKey = Annotated[
     str,
-    Meta(
-        pattern=r"^[\x21-\x7e]{1,512}(?!\n)$",
+    form(
+        r"^[\x21-\x7e]{1,512}(?!\n)$",
+        "1-512 printable ASCII characters without spaces",
         description="Sent as a Bearer token; 1-512 printable ASCII characters without spaces. Never shown.",
     ),
 ]
@@ -52,10 +55,10 @@ Beats = ("healthy", "unhealthy", "draining")
 class Endpoints(Body):
     """Where a server answers."""
 
-    predict: Annotated[Url, Meta(description="POST: takes a task.")]
-    health: Annotated[Url, Meta(description="GET: 2xx with `status: healthy`.")]
+    predict: Annotated[Url, Meta(description="Takes a task, by POST.")]
+    health: Annotated[Url, Meta(description="Answers GET with 2xx and `status: healthy`.")]
     metrics: Annotated[Url | None, Meta(description="Shown only.")] = None
-    cancel: Annotated[Url | None, Meta(description="POST: gives up an attempt.")] = None
+    cancel: Annotated[Url | None, Meta(description="Gives up an attempt, by POST.")] = None
 
 
 class SomeEndpoints(Body):
@@ -181,7 +184,7 @@ class Heartbeat(Body):
     """A sign of life."""
 
     status: Annotated[
-        Annotated[str, Meta(pattern=word_pattern(*Beats))] | None,
+        Annotated[str, form(word_pattern(*Beats), f"one of {', '.join(Beats)}")] | None,
         Meta(description="healthy (a passed check), unhealthy (a failed one) or draining (nothing new)."),
     ] = None
     active_tasks: Annotated[

@@ -23,6 +23,7 @@ from taskyard.wire.base import (
     TaskType,
     Text,
     Time,
+    form,
     word_pattern,
 )
 
@@ -30,7 +31,7 @@ STATUSES = ("PENDING", "PROCESSING", "COMPLETED", "FAILED", "TIMEOUT", "CANCELLE
 StatusName = Annotated[str, Meta(extra_json_schema={"enum": list(STATUSES)})]
 StatusWord = Annotated[
     str,
-    Meta(pattern=word_pattern(*STATUSES), description=f"One of {', '.join(STATUSES)}; upper or lower case."),
+    form(word_pattern(*STATUSES), f"one of {', '.join(STATUSES)}; upper or lower case"),
 ]
 _LooseWord = Annotated[str, Meta(extra_json_schema={"pattern": word_pattern(*STATUSES)})]
 BATCH_MOST = 1000

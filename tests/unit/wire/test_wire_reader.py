@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from taskyard.wire.base import Body, Query, present, word_pattern
+from taskyard.wire.base import Body, Query, form, present, word_pattern
 from taskyard.wire.reader import Invalid, Reader
+
+Mark = Annotated[str, form("^[a-z]{2}$", "two letters", 2)]
 
 
 class Inner(Body):
@@ -21,6 +23,9 @@ class Thing(Body):
     count_of_it: Annotated[int, Meta(ge=0, le=9, description="How many there are.")] | None = None
     inner: Inner | None = None
     tags: Annotated[list[Annotated[str, Meta(max_length=3)]], Meta(max_length=2)] | None = None
+    mark: Annotated[Mark | None, Meta(description="Its mark.")] = None
+    marks: Annotated[list[Mark] | None, Meta(description="Its marks.")] = None
+    plain: Annotated[str, Meta(pattern="^[0-9]{2}$", description="Two digits.")] | None = None
     body: Raw | UnsetType = UNSET
 
 
@@ -46,16 +51,21 @@ def refusal(body: bytes, *, strict: bool = False) -> str:
         (b"{}", "name is missing: What it is called."),
         (b'{"name":null}', "name is missing (null means absent): What it is called."),
         (b'{"name":5}', "name must be a string, not an integer: What it is called."),
-        (b'{"name":""}', "name must have at least 1 characters: What it is called."),
-        (b'{"name":"abcdef"}', "name must have at most 5 characters: What it is called."),
-        (b'{"name":"a","countOfIt":10}', "countOfIt must be at most 9: How many there are."),
-        (b'{"name":"a","countOfIt":-1}', "countOfIt must be at least 0: How many there are."),
+        (b'{"name":""}', "name must have at least 1 character"),
+        (b'{"name":"abcdef"}', "name must have at most 5 characters"),
+        (b'{"name":"a","countOfIt":10}', "countOfIt must be at most 9"),
+        (b'{"name":"a","countOfIt":-1}', "countOfIt must be at least 0"),
         (b'{"name":"a","countOfIt":"1"}', "countOfIt must be an integer, not a string: How many there are."),
         (b'{"name":"a","countOfIt":0.5}', "countOfIt must be an integer, not a number: How many there are."),
-        (b'{"name":"a","inner":{"size":0}}', "inner.size must be at least 1: The inner size."),
+        (b'{"name":"a","inner":{"size":0}}', "inner.size must be at least 1"),
         (b'{"name":"a","inner":[]}', "inner must be an object, not an array"),
         (b'{"name":"a","tags":["a","b","c"]}', "tags must have at most 2 entries"),
         (b'{"name":"a","tags":["a","bbbb"]}', "tags[1] must have at most 3 characters"),
+        (b'{"name":"a","marks":["ab","x"]}', "marks[1] must be two letters"),
+        (b'{"name":"a","marks":["ab",7]}', "marks[1] must be a string, not an integer"),
+        (b'{"name":"a","mark":"x1"}', "mark must be two letters"),
+        (b'{"name":"a","plain":"x"}', "plain has a form that is not allowed: Two digits."),
+        (b"{not json", "the body is not valid JSON (byte 1): object keys must be strings"),
         (b"[1]", "the body must be an object, not an array"),
         (b"", "the body is empty, a JSON object is expected"),
         (b" \n", "the body is empty, a JSON object is expected"),
