@@ -198,8 +198,7 @@ class App:
         except NoRole as none:
             raise Problem(FORBIDDEN, f"{none}; ask for one that has") from None
         if roles is not None and roles.isdisjoint(who.roles):
-            mine = ", ".join(sorted(who.roles))
-            raise Problem(FORBIDDEN, f"this call needs the role {' or '.join(sorted(roles))}; the token has {mine}")
+            raise Problem(FORBIDDEN, _who_may(roles, who.roles))
         return who
 
     def _reply(self, call: Call, answer: Answer | Reply) -> Reply:
@@ -208,6 +207,12 @@ class App:
         if call.warnings:
             answer.warnings = call.warnings
         return Reply(self._encode(answer), status=call.status)
+
+
+def _who_may(roles: frozenset[str], mine: frozenset[str]) -> str:
+    others = " and ".join(sorted(roles - {"admin"}))
+    also = f", and the role {others} too" if others else ""
+    return f"the role admin may make this call{also}; the token has only {', '.join(sorted(mine))}"
 
 
 def _unauthorized(details: str) -> Problem:

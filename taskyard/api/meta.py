@@ -44,7 +44,8 @@ def operations(proxies: Proxies, document: Callable[[], bytes]) -> list[Operatio
         local = proxies.from_loopback(call.peer, forwarded)
         if not (local or call.node.settings.metrics_public or call.admin):
             raise Problem(
-                UNAUTHORIZED, "metrics are shown to this machine and to admins; METRICS_PUBLIC shows them to everyone"
+                UNAUTHORIZED,
+                "metrics are shown to this machine and to admins; TASKYARD_METRICS_PUBLIC shows them to everyone",
             )
         return Reply(call.node.metrics(), METRICS_MEDIA)
 
@@ -90,7 +91,8 @@ def operations(proxies: Proxies, document: Callable[[], bytes]) -> list[Operatio
             path="/metrics",
             tag="Node",
             summary="Metrics for Prometheus",
-            description="From this machine, with an admin's token, or to everyone where the configuration says so.",
+            description="From this machine without a token, from others with an admin's. "
+            "With TASKYARD_METRICS_PUBLIC without a token from everywhere.",
             handler=metrics,
             takes=NO_QUERY,
             media="text/plain",

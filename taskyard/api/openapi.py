@@ -17,11 +17,11 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _HEADER_TEXT = r"^[^\u0000-\u0020\u007f]([^\u0000-\u001f\u007f]*[^\u0000-\u0020\u007f])?$"
 
 TAGS = {
-    "Tasks": "Submit tasks, see what became of them, change it.",
+    "Tasks": "Submit tasks, follow them, cancel or retry them.",
     "Servers": "The backend servers that do the work.",
     "Statistics": "Figures of the whole yard.",
     "Load Balancer": "How servers are picked.",
-    "Node": "The node itself; no token needed.",
+    "Node": "The node itself. No token is needed, but for `/metrics` from another machine.",
 }
 DESCRIPTION = """
 Tasks in, the right server picked, results out.
@@ -165,10 +165,10 @@ def _operation(operation: Operation, method: str, path: str, first: bool) -> dic
     suffix = re.sub(r"\W+", "_", f"{method.lower()}_{path}").strip("_")
     roles = operation.roles
     allowed = "" if roles is None or roles == ANYONE else f"\n\nFor: {', '.join(sorted(roles))}."
-    same = "" if first else f"\n\nThe same as `{operation.method} {operation.path}`."
+    same = "" if first else f"\n\nAn alias of `{operation.method} {operation.path}`, which is preferred."
     shown: dict[str, Any] = {
         "tags": [operation.tag],
-        "summary": operation.summary,
+        "summary": operation.summary if first else f"{operation.summary} (alias)",
         "description": operation.description + allowed + same,
         "operationId": f"{words}_{suffix}",
         "parameters": _parameters(operation, path),

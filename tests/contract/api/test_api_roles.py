@@ -65,7 +65,11 @@ def test_each_role_may_call_what_it_may(yard: Yard, operation: Operation, role: 
             if allowed is None or role in allowed:
                 assert answer.status_code != 403, answer.text
             else:
-                assert refused(answer, 403)["error"] == "Forbidden: Admin role required"
+                said = refused(answer, 403)
+                assert said["error"] == "Forbidden: Admin role required"
+                assert said["details"].startswith("the role admin may make this call")
+                assert all(other in said["details"] for other in allowed)
+                assert said["details"].endswith(f"the token has only {role}")
             if allowed is not None:
                 refused(yard.client().request(method, path), 401, "Unauthorized")
 
