@@ -16,7 +16,7 @@ class Backend(BaseHTTPRequestHandler):
         if isinstance(text, str):
             self.answer({"status": "success", "result": {"text": text.upper()}})
         else:  # 422: the task is wrong itself, trying it again does not help
-            self.answer({"error": "the payload needs a text, as in {\"text\": \"hello\"}"}, 422)
+            self.answer({"error": 'the payload needs a text, as in {"text": "hello"}'}, 422)
 
     def answer(self, body, status=200):
         content = json.dumps(body).encode()
