@@ -15,7 +15,7 @@ from typing import Final
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
 from taskyard.store import start, turns
-from taskyard.store.connection import WAL_MOST_BYTES, Connection
+from taskyard.store.connection import WAL_MOST_BYTES, Connection, read_failure
 from taskyard.store.directory import DataDirectory
 from taskyard.store.listing import list_tasks
 from taskyard.store.port import OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable
@@ -120,7 +120,10 @@ class SqliteStore:
         with self._idle_guard:
             reader = self._idle.pop() if self._idle else None
         if reader is None:
-            reader = self._connect(self._directory.database)
+            try:
+                reader = self._connect(self._directory.database)
+            except sqlite3.Error as error:
+                raise read_failure(error) from error
         try:
             with reader.reading():
                 yield reader
