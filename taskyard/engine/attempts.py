@@ -155,8 +155,8 @@ def _judge_server(turn: Turn, server: Server, fact: Ended) -> None:
     if fact.effect is Effect.PAUSE:
         server.pause(now, fact.pause_ms)
         return
-    if fact.outcome is not Outcome.ACCEPTED:
-        server.pause_step_ms = 0
+    if fact.outcome is not Outcome.ACCEPTED:  # one that accepts may still hand the task back
+        server.worked()
     if fact.effect is Effect.SUSPECT:
         server.health.suspect(now)
 
@@ -175,6 +175,8 @@ def called_back(turn: Turn, fact: CalledBack) -> None:
     run = turn.memory.runs.get((task.id, attempt))
     if run is not None:
         run.server.heard_at = turn.now
+        if outcome is not None and outcome is not Outcome.DECLINED:
+            run.server.worked()
     if run is not None and run.task is None and outcome is not None:
         turn.free(run)  # given up, lingering: now the backend says that it is done
         turn.touch_server(run.server)

@@ -76,6 +76,27 @@ def test_cancelled_and_pending_hand_the_task_back_with_a_pause(desk: Desk, word:
     assert desk.record(task).task.failures == 0
 
 
+def _wait_for_the_next_attempt(desk: Desk, task: str) -> int:
+    before = desk.now
+    while desk.status(task) is Status.PENDING:
+        desk.advance(500)
+    return desk.now - before
+
+
+def test_tasks_handed_back_pause_ever_longer_until_a_callback_ends_one_otherwise(desk: Desk) -> None:
+    task = accepted(desk)
+    waits = []
+    for _ in range(4):
+        desk.call_back(task, Word.CANCELLED)
+        waits.append(_wait_for_the_next_attempt(desk, task))
+        desk.end(task, Outcome.ACCEPTED, http_status=202)
+    assert waits == [1000, 2000, 4000, 8000]
+    desk.call_back(task, Word.COMPLETED)
+    task = accepted(desk)
+    desk.call_back(task, Word.CANCELLED)
+    assert _wait_for_the_next_attempt(desk, task) == 1000
+
+
 def test_processing_reports_progress_clamped_and_a_message(desk: Desk) -> None:
     task = accepted(desk)
     for progress, shown in ((150, 100), (-3, 0), (40, 40)):
