@@ -14,7 +14,7 @@ from typing import TypeVar
 import structlog
 
 from taskyard.domain.server import Server
-from taskyard.engine.facts import Fact
+from taskyard.engine.facts import Fact, Submitted
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Result
@@ -42,6 +42,8 @@ T = TypeVar("T")
 DRAIN_MS = 10_000
 SWITCH_INTERVAL_S = 0.0005
 GC_THRESHOLD = 20_000
+# A full disk is not mended in a second.
+TIGHT_RETRY_MS = 10_000
 
 
 class Node:
@@ -64,7 +66,7 @@ class Node:
         # The writer thread must not wait 5 ms for the interpreter beside a busy loop (measured: p50 8 -> 0.6 ms).
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         try:
-            store = await asyncio.to_thread(SqliteStore, settings.data_path)
+            store = await asyncio.to_thread(SqliteStore, settings.data_path, ballast=settings.ballast)
         except StoreError as error:
             raise StartError(str(error)) from error
         self._storage = Storage(store)
@@ -76,8 +78,8 @@ class Node:
                 settings, self._transport, self._keys, self._inbox.put, self._find, self.now, self._public_base
             )
             self._checks = Checks(self._transport, self._inbox.put, self._find, settings.check_timeout)
-            self._metrics = Metrics(lambda: self.memory, store.sizes, self.now)
-            self._effects = Effects(self._dispatcher, self._checks, self._metrics, self._transport)
+            self._metrics = Metrics(lambda: self.memory, store.sizes, store.tight, self.now)
+            self._effects = Effects(self._dispatcher, self._checks, self._metrics, self._transport, self._budget)
             self._loop = TurnLoop(
                 self._storage,
                 self._inbox,
@@ -166,6 +168,8 @@ class Node:
         return await self._storage.read(query)
 
     async def wait_ended(self, task_id: str, timeout_ms: int) -> bool:
+        if isinstance(fact, Submitted) and (tight := self._storage.tight()) is not None:
+            raise Unavailable(tight, TIGHT_RETRY_MS)
         """See `NodePort.wait_ended`."""
         return not self._draining and await self._effects.ended.wait(task_id, timeout_ms)
 
@@ -235,6 +239,8 @@ class Node:
 
     def reserve(self, size: int) -> bool:
         """See `NodePort.reserve`."""
+        if (tight := self._storage.tight()) is not None:
+            return tight
         if self._in_flight + size > self.settings.memory_budget:
             return False
         self._in_flight += size

@@ -21,6 +21,10 @@ class OutcomeUnknown(StoreError):
     """A commit failed, or may have: drop memory and recover."""
 
 
+class DiskFull(OutcomeUnknown):
+    """A commit found no room on the disk. Nothing of it was stored."""
+
+
 class BadData(StoreError):
     """The store refuses a value in a plan; nothing of the plan was stored."""
 
@@ -116,8 +120,11 @@ class Store(Protocol):
     def check(self) -> None:
         """Raises `StoreError` when the store cannot be read and written now."""
 
+    def tight(self) -> str | None:
+        """Why nothing new should be taken in, though results can be stored; `None`: all is well. Costs nothing."""
+
     def sizes(self) -> dict[str, int]:
-        """Sizes in bytes for metrics: "database", "wal"."""
+        """Sizes in bytes for metrics, by name."""
 
     def close(self) -> None:
         """Release everything; calls after it are errors."""

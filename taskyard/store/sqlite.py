@@ -15,16 +15,18 @@ from typing import Final
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
 from taskyard.store import start, turns
+from taskyard.store.ballast import Ballast
 from taskyard.store.connection import WAL_MOST_BYTES, Connection, read_failure
 from taskyard.store.directory import DataDirectory
 from taskyard.store.listing import list_tasks
-from taskyard.store.port import OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable
+from taskyard.store.port import DiskFull, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable
 from taskyard.store.queries import QUERIES
 from taskyard.store.records import records
 from taskyard.store.schema import check_file, migrate
 
-# Below this much room a full disk is near: not ready, so that somebody looks before results cannot be written.
-_FREE_LEAST_BYTES: Final = 64 << 20
+_BALLAST: Final = "ballast"
+# To open a database takes some room beside it: the shared memory of its WAL, and what a cut-off write has left.
+_START_BYTES: Final = 1 << 20
 _READERS_KEPT: Final = 8
 # How often the WAL's size is looked at, in commits; and how many free pages a sweep gives back.
 _WAL_LOOK: Final = 64
@@ -34,17 +36,26 @@ _RELEASE_PAGES: Final = 256
 class SqliteStore:
     """A `Store` in a data directory.
 
-    `path` is the directory; with `create` what is missing in it is made, otherwise it must be there. Raises `Unusable`.
+    `path` is the directory; with `create` what is missing in it is made, otherwise it must be there. `ballast` is the
+    size in bytes of what is kept for a full disk. Raises `Unusable`.
     """
 
     def __init__(
-        self, path: Path | str, *, create: bool = True, connect: Callable[..., Connection] = Connection
+        self,
+        path: Path | str,
+        *,
+        create: bool = True,
+        ballast: int = 0,
+        connect: Callable[..., Connection] = Connection,
     ) -> None:
         self._connect = connect
         self._directory = DataDirectory(Path(path), create=create)
+        self._ballast = Ballast(self._directory.path / _BALLAST, ballast)
         try:
+            self._find_room()
             check_file(self._directory.database, self._directory.beside("-wal"))
             self._writer = self._open_writer()
+            self._ballast.keep()
         except BaseException:
             self._directory.release()
             raise
@@ -67,6 +78,18 @@ class SqliteStore:
             raise Unusable(str(path) + ": it cannot be opened (" + str(error) + ")") from error
         return writer
 
+    def _find_room(self) -> None:
+        """A start needs some; without it, a sound database would look damaged. Raises `Unusable`."""
+        path = self._directory.path
+        try:
+            self._ballast.take_over()
+            if self._directory.free_bytes() < _START_BYTES:
+                self._ballast.release()
+                if self._directory.free_bytes() < _START_BYTES:
+                    raise Unusable(str(path) + ": the disk is full: make room for the database to be opened")
+        except OSError as error:
+            raise Unusable(str(path) + ": " + str(error.strerror) + ": give it to this user") from error
+
     # --- the turn ----------------------------------------------------------------------------------------------------
 
     def lookup(self, ask: Lookup) -> Found:
@@ -78,6 +101,14 @@ class SqliteStore:
     def commit(self, plan: Plan) -> Receipt:
         """Store a plan and read what it asks for, in one durable transaction. Raises `BadData` or `OutcomeUnknown`."""
         self._check_open()
+        try:
+            return self._commit(plan)
+        except DiskFull:
+            if not self._ballast.release():
+                raise
+        return self._commit(plan)
+
+    def _commit(self, plan: Plan) -> Receipt:
         with self._changing():
             turns.write(self._writer, plan.writes)
             return turns.read(self._writer, plan)
@@ -91,8 +122,12 @@ class SqliteStore:
         return snapshot
 
     def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
-        """Remove at most `most` tasks that ended before a time, and expired keys. Raises `OutcomeUnknown`."""
+        """Remove at most `most` tasks that ended before a time, and expired keys. Raises `OutcomeUnknown`.
+
+        The ballast is made again here, when there is room for it.
+        """
         self._check_open()
+        self._ballast.keep()
         with self._changing():
             removed = start.sweep(self._writer, ended_before, keys_before, most)
         self._writer.release(_RELEASE_PAGES)
@@ -212,12 +247,21 @@ class SqliteStore:
             reader.row(QUERIES["alive"])
         if self._failure is not None:
             raise StoreError(self._failure)
-        if self._directory.free_bytes() < _FREE_LEAST_BYTES:
-            raise StoreError("the disk with the data directory is full: make room")
+        tight = self.tight()
+        if tight is not None:
+            raise StoreError(tight)
+
+    def tight(self) -> str | None:
+        """Why nothing new should be taken in: the ballast was given up, and there is no room for it yet."""
+        return self._ballast.missing()
 
     def sizes(self) -> dict[str, int]:
-        """Sizes in bytes: "database", "wal"."""
-        return {"database": self._directory.size(""), "wal": self._directory.size("-wal")}
+        """Sizes in bytes: "database", "wal", "ballast"."""
+        return {
+            "database": self._directory.size(""),
+            "wal": self._directory.size("-wal"),
+            "ballast": self._ballast.size if self._ballast.held else 0,
+        }
 
     def close(self) -> None:
         """Release everything; calls after it are errors."""
