@@ -8,7 +8,6 @@ then away until it has taken a write: to be read is not enough.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -22,7 +21,7 @@ from taskyard.engine.limits import Limits
 from taskyard.engine.plan import Plan, Receipt
 from taskyard.engine.recovery import recover
 from taskyard.host.clock import Clock
-from taskyard.host.inbox import REPEATABLE, Inbox, ended_in
+from taskyard.host.inbox import REPEATABLE, Inbox
 from taskyard.host.storage import Storage
 from taskyard.store.port import BadData, StoreError
 
@@ -82,7 +81,7 @@ class TurnLoop:
 
     async def start(self) -> None:
         """Recover from the store and begin. Raises the store's errors."""
-        await self._recover(())
+        await self._recover()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -163,30 +162,31 @@ class TurnLoop:
 
     async def _narrow(self, facts: Sequence[Fact], error: Exception) -> bool:
         """These facts cannot be taken together: find the one that is at fault, refuse it, and keep the rest."""
-        await self._recover_in_time(facts)
         if len(facts) > 1:
-            middle = len(facts) // 2
-            for half in (facts[:middle], facts[middle:]):
-                await self._take(half)
-            return True
-        log.error("fact_refused", kind=type(facts[0]).__name__ if facts else "none", reason=str(error))
+            self._inbox.split(facts)
+        elif facts:
+            self._refuse_alone(facts[0], error)
+        await self._recover_in_time()
         if not facts:
+            log.error("turn_impossible", reason=str(error))
             await asyncio.sleep(RETRY_CAP_S)  # it is the state itself: nobody to refuse, and no use to spin
-            return True
-        fact = facts[0]
+        return True
+
+    def _refuse_alone(self, fact: Fact, error: Exception) -> None:
+        """No turn can take this fact. An end that cannot be stored as it is still ends its attempt."""
+        log.error("fact_refused", kind=type(fact).__name__, reason=str(error))
         self._refuse(fact, f"it cannot be stored: {error}")
         if isinstance(fact, Ended) and fact.error != UNSTORABLE:
             end = Ended(
                 task_id=fact.task_id, attempt=fact.attempt, outcome=Outcome.FAILED, final=True, error=UNSTORABLE
             )
             self._inbox.put_back([end])
-        return True
 
     async def _come_back(self, facts: Sequence[Fact], reason: str) -> None:
         """A turn came to nothing: answer who waits, keep what can be said again, recover as soon as possible."""
         self._give_back(facts, reason)
         self._store_failed(reason)
-        await self._recover_in_time(())
+        await self._recover_in_time()
 
     def _give_back(self, facts: Sequence[Fact], reason: str) -> None:
         """No turn can be taken over these facts now."""
@@ -203,28 +203,28 @@ class TurnLoop:
         doublings = min(self._failures - 2, 16)
         return 0.0 if doublings < 0 else min(RETRY_CAP_S, RETRY_FIRST_S * 2.0**doublings)
 
-    async def _recover_in_time(self, in_hand: Sequence[Fact]) -> None:
+    async def _recover_in_time(self) -> None:
         """Recover, again and again while the store is away."""
         while not self._stopping:
             await asyncio.sleep(self._pause_s())
             try:
-                await self._recover(in_hand)
+                await self._recover()
             except StoreError as error:
                 self._store_failed(str(error))
                 # Nobody shall wait for as long as this takes.
-                self._give_back(self._inbox.take(sys.maxsize, sys.maxsize), str(error))
+                self._give_back(self._inbox.take_all(), str(error))
             else:
                 if self.away is not None:
                     log.info("store_back")
                 self.away = None
                 return
 
-    async def _recover(self, in_hand: Sequence[Fact]) -> None:
+    async def _recover(self) -> None:
         async with self._storage.turn:
             snapshot = await self._storage.write(lambda store: store.recover(self._limits.wake_entries))
             self._clock.not_before(snapshot.last_time)
             now = self._clock.now()
-            alive = self._sending() | self._inbox.ended() | ended_in(in_hand)
+            alive = self._sending() | self._inbox.ended()
             engine, plan = recover(snapshot, self._limits, self._node, now, self._rng, alive)
             engine.memory.draining = self._draining
             if self.away is not None:
