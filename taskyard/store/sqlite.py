@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
 from taskyard.store import start, turns
 from taskyard.store.ballast import Ballast
-from taskyard.store.connection import WAL_MOST_BYTES, Connection, read_failure
+from taskyard.store.connection import WAL_MOST_BYTES, Connection, Value, read_failure
 from taskyard.store.directory import DataDirectory
 from taskyard.store.listing import list_tasks
 from taskyard.store.port import DiskFull, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable
@@ -179,7 +179,7 @@ class SqliteStore:
     def tasks(self, query: TaskQuery) -> Page:
         """A page of tasks."""
         with self._reading() as reader:
-            return list_tasks(reader, query)
+            return list_tasks(_Lists(reader), query)
 
     def history(self, task_id: str) -> list[AttemptRow]:
         """The history entries of a task, oldest first."""
@@ -278,6 +278,19 @@ class SqliteStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed")
+
+
+class _Lists:
+    """A connection as the lists need it."""
+
+    def __init__(self, reader: Connection) -> None:
+        self._reader = reader
+
+    def rows(self, name: str, values: Sequence[Value] = ()) -> list[Any]:
+        return self._reader.rows(QUERIES[name], values)
+
+    def records(self, ids: list[str]) -> list[Record]:
+        return records(self._reader.rows(QUERIES["records"], (turns.id_list(ids),)))
 
 
 def _may_see(owner: str | None, owner_of_task: str) -> bool:
