@@ -65,6 +65,11 @@ class Call:
         """Whose tasks the caller may see and change; `None`: all."""
         return None if "admin" in self.who.roles else self.who.sub
 
+    def let_go(self) -> None:
+        """Give the body's bytes back to the budget before the answer: what they say is stored."""
+        self.node.release(len(self.raw))
+        self.raw = b""
+
     def header(self, name: bytes) -> str | None:
         """A request header's value (the name in lower case); bytes that are not UTF-8 are replaced."""
         value = self.request_headers.get(name)

@@ -150,6 +150,8 @@ async def _decide(call: Call, fact: facts.CalledBack) -> Answer:
     if not asked.done():
         # On one node a callback is stored by the turn that decides it: until then nothing may be promised.
         asked.add_done_callback(_look)
+        size, call.raw = len(call.raw), b""
+        asked.add_done_callback(lambda _: call.node.release(size))
         raise Overloaded("the callback is not stored yet; sending it again does no harm", RETRY_AFTER_MS)
     return _updated(granted(asked.result(), TaskDone))
 

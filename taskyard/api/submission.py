@@ -193,7 +193,9 @@ async def submit(call: Call, body: Submission) -> Answer:
     hops = _hops(call) if b"x-taskyard-hops" in headers else 0
     fact = fact_of(call, body, call.raw, _key(call, body.idempotency_key), hops)
     if body.is_async is False:
-        return await _submit_and_wait(call, fact, body.wait)
+        wait = body.wait
+        del body
+        return await _submit_and_wait(call, fact, wait)
     done = await call.node.ask(fact)
     if type(done) is not SubmitDone:
         done = granted(done, SubmitDone)
@@ -212,6 +214,8 @@ async def _submit_and_wait(call: Call, fact: facts.Submitted, wait: int | None) 
     watch = asyncio.ensure_future(node.wait_ended(fact.spec.id, wait))
     try:
         done = await call.ask(fact, SubmitDone)
+        fact.payload = ""
+        call.let_go()
         if done.replayed:
             call.headers.append((b"idempotent-replayed", b"true"))
             watch.cancel()

@@ -12,6 +12,7 @@ from taskyard.domain.server import Server
 from taskyard.engine.facts import Ended, Fact, SlotFreed
 from taskyard.engine.plan import Abort, Dispatch
 from taskyard.host.answers import read_failure, read_reply
+from taskyard.host.budget import Budget
 from taskyard.host.keys import Keys
 from taskyard.host.transport.port import Limits, Transport, TransportError
 from taskyard.settings import Settings
@@ -24,12 +25,16 @@ _encode = msgspec.json.encode
 
 
 class Dispatcher:
-    """Sends attempts. `put` takes the facts it makes, `servers` finds a server, `now` is the node's clock."""
+    """Sends attempts, none while `budget` is tight; their results are booked in it.
+
+    `put` takes the facts it makes, `servers` finds a server, `now` is the node's clock.
+    """
 
     def __init__(
         self,
         settings: Settings,
         transport: Transport,
+        budget: Budget,
         keys: Keys,
         put: Callable[[Fact], None],
         servers: Callable[[str], Server | None],
@@ -38,6 +43,7 @@ class Dispatcher:
     ) -> None:
         self._settings = settings
         self._transport = transport
+        self._budget = budget
         self._keys = keys
         self._put = put
         self._servers = servers
@@ -80,8 +86,10 @@ class Dispatcher:
 
     async def _send(self, effect: Dispatch) -> None:
         key = (effect.task_id, effect.attempt)
-        server = self._servers(effect.server_id)
         try:
+            if self._budget.tight:
+                await self._budget.room()
+            server = self._servers(effect.server_id)
             if server is None:
                 return  # removed in the same moment: the engine has given the attempt up
             if effect.payload is None:
@@ -97,6 +105,8 @@ class Dispatcher:
             fact = read_failure(effect.task_id, effect.attempt, TransportError("the node failed to send the request"))
         finally:
             self._running.pop(key, None)
+        if fact.result is not None:
+            self._budget.add(len(fact.result))
         self._put(fact)
 
     async def _exchange(self, effect: Dispatch, server: Server, payload: str) -> Ended:
@@ -109,7 +119,7 @@ class Dispatcher:
         )
         effect.payload = None
         try:
-            reply = await self._transport.post(
+            exchange = self._transport.post(
                 server.predict,
                 self._headers(effect, server),
                 self._body(effect, payload),
@@ -117,6 +127,8 @@ class Dispatcher:
                 pool_key=server.id,
                 max_connections=server.max_concurrent + 1,
             )
+            del payload  # the transport lets go of it once it is written
+            reply = await exchange
         except TransportError as error:
             return read_failure(effect.task_id, effect.attempt, error)
         return read_reply(

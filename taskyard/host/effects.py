@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import structlog
 
 from taskyard.domain.outcomes import Status
-from taskyard.engine.facts import Checked, Fact
+from taskyard.engine.facts import Checked, Ended, Fact
 from taskyard.engine.plan import (
     Abort,
     Answer,
@@ -25,6 +25,7 @@ from taskyard.engine.plan import (
     Result,
     ServerChanged,
 )
+from taskyard.host.budget import Budget
 from taskyard.host.checks import Checks
 from taskyard.host.dispatcher import Dispatcher
 from taskyard.host.errors import Unavailable
@@ -36,9 +37,15 @@ log = structlog.get_logger()
 
 
 class Effects:
-    """Carries out committed plans. `ended` and `changed` are waited for by task, `checked` by server."""
+    """Carries out committed plans. `ended` and `changed` are waited for by task, `checked` by server.
 
-    def __init__(self, dispatcher: Dispatcher, checks: Checks, metrics: Metrics, transport: Transport) -> None:
+    The results that the dispatcher booked in `budget` are given back once they are stored.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, checks: Checks, metrics: Metrics, transport: Transport, budget: Budget
+    ) -> None:
+        self._budget = budget
         self._dispatcher = dispatcher
         self._checks = checks
         self._metrics = metrics
@@ -82,7 +89,9 @@ class Effects:
                 for kind in ("", " health", " cancel"):
                     self._transport.forget(effect.server_id + kind)
         for fact in facts:
-            if isinstance(fact, Checked):
+            if isinstance(fact, Ended):
+                self._release(fact)
+            elif isinstance(fact, Checked):
                 self.checked.wake(fact.server_id)
 
     def fail(self, facts: Sequence[Fact], reason: str) -> None:
@@ -94,6 +103,8 @@ class Effects:
 
     def refuse(self, fact: Fact, reason: str) -> None:
         """No turn can take this fact: say so to who asked."""
+        if isinstance(fact, Ended):
+            self._release(fact)
         future = self._answers.pop(fact.ref, None) if fact.ref else None
         if future is not None and not future.done():
             future.set_result(Refusal("bad_request", reason))
@@ -109,6 +120,10 @@ class Effects:
         """Let all who wait for tasks go without what they wait for."""
         self.ended.release_all()
         self.changed.release_all()
+
+    def _release(self, fact: Ended) -> None:
+        if fact.result is not None:
+            self._budget.release(len(fact.result))
 
     def _note_change(self, effect: Changed) -> None:
         self.changed.wake(effect.task_id)

@@ -18,6 +18,7 @@ from taskyard.engine.facts import Fact, Submitted
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Result
+from taskyard.host.budget import Budget
 from taskyard.host.checks import Checks
 from taskyard.host.clock import Clock, new_task_id
 from taskyard.host.dispatcher import Dispatcher
@@ -55,7 +56,7 @@ class Node:
         self.port = settings.port
         self._clock = Clock()
         self._inbox = Inbox()
-        self._in_flight = 0
+        self._budget = Budget(settings.memory_budget)
         self._draining = False
 
     async def start(self, listeners: Sequence[tuple[str, int]] = ()) -> None:
@@ -73,9 +74,16 @@ class Node:
         try:
             self._keys = Keys(load_keys([key.reveal() for key in settings.secret_key], settings.data_path))
             self._policy = AddressPolicy(listeners, settings.endpoint_allow)
-            self._transport = Client(self._policy)
+            self._transport = Client(self._policy, budget=self._budget)
             self._dispatcher = Dispatcher(
-                settings, self._transport, self._keys, self._inbox.put, self._find, self.now, self._public_base
+                settings,
+                self._transport,
+                self._budget,
+                self._keys,
+                self._inbox.put,
+                self._find,
+                self.now,
+                self._public_base,
             )
             self._checks = Checks(self._transport, self._inbox.put, self._find, settings.check_timeout)
             self._metrics = Metrics(lambda: self.memory, store.sizes, store.tight, self.now)
@@ -241,14 +249,16 @@ class Node:
         """See `NodePort.reserve`."""
         if (tight := self._storage.tight()) is not None:
             return tight
-        if self._in_flight + size > self.settings.memory_budget:
-            return False
-        self._in_flight += size
-        return True
+        return self._budget.reserve(size)
 
     def release(self, size: int) -> None:
         """See `NodePort.release`."""
-        self._in_flight -= size
+        self._budget.release(size)
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes of bodies in flight."""
+        return self._budget.used
 
     def metrics(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -17,29 +17,36 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
+from taskyard.host.budget import Budget
 from taskyard.host.transport.address import Address, AddressPolicy
 from taskyard.host.transport.connection import Connection, Stale
 from taskyard.host.transport.pool import Pool
 from taskyard.host.transport.port import Headers, Limits, Reply, Unreached
+from taskyard.host.transport.reading import Reading
 from taskyard.host.transport.target import Target, parse
 
 SWEEP_S = 1.0  # between two looks at the deadlines, when none is due earlier
 SWEEP_MIN_S = 0.05  # at least; a deadline is kept to within this
 TARGETS_MAX = 4096  # URLs kept taken apart
+NO_END = 1 << 62  # bytes
 
 
 class Client:
     """A `Transport`. Made within a running loop, which it then belongs to.
 
-    `tls` defaults to the system's trust store (which SSL_CERT_FILE extends), read at the first https connection.
+    `tls` defaults to the system's trust store (which SSL_CERT_FILE extends), read at the first https connection;
+    `budget`, which answers' bodies count against, to one without an end.
     """
 
-    def __init__(self, policy: AddressPolicy, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, policy: AddressPolicy, *, tls: ssl.SSLContext | None = None, budget: Budget | None = None
+    ) -> None:
         self._policy = policy
+        self._reading = Reading(Budget(NO_END) if budget is None else budget, self._connections)
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._targets: dict[str, Target] = {}
@@ -128,6 +135,7 @@ class Client:
         if self._sweep is None or total_at < self._sweep.when():
             self._watch(total_at)
         waiter = connection.exchange(request, size, limits, total_at=total_at, connect_ms=connect_ms)
+        del request  # once it is written its memory is free, however long the answer takes
         try:
             return await waiter
         finally:
@@ -147,7 +155,7 @@ class Client:
     def _new_pool(self, pool_key: str, target: Target) -> Pool:
         if self._closed:
             raise Unreached("the client is closed")
-        pool = self._pools.setdefault(pool_key, {})[target.origin] = Pool(1, self._watch)
+        pool = self._pools.setdefault(pool_key, {})[target.origin] = Pool(1, self._watch, self._reading)
         return pool
 
     # Connecting -------------------------------------------------------------------------------------------------------
@@ -234,6 +242,10 @@ class Client:
                 del self._pools[pool_key]
         if self._pools or self._retired:
             self._watch(max(earliest, now + SWEEP_MIN_S))
+
+    def _connections(self) -> Iterator[Connection]:
+        for pool in self._all_pools():
+            yield from pool.connections
 
     def _all_pools(self) -> list[Pool]:
         return [pool for pools in self._pools.values() for pool in pools.values()] + list(self._retired)
