@@ -42,9 +42,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 DRAIN_MS = 10_000
 SWITCH_INTERVAL_S = 0.0005
-GC_THRESHOLD = 20_000
 # A full disk is not mended in a second.
 TIGHT_RETRY_MS = 10_000
+GC_THRESHOLD = 20_000
 
 
 class Node:
@@ -168,6 +168,8 @@ class Node:
     def _put_for_answer(self, fact: Fact) -> asyncio.Future[Result]:
         if self._loop.away is not None:
             raise Unavailable(f"the store is away: {self._loop.away}")
+        if isinstance(fact, Submitted) and (tight := self._storage.tight()) is not None:
+            raise Unavailable(tight, TIGHT_RETRY_MS)
         self._inbox.put(fact)
         return self._effects.expect(fact)
 
@@ -176,8 +178,6 @@ class Node:
         return await self._storage.read(query)
 
     async def wait_ended(self, task_id: str, timeout_ms: int) -> bool:
-        if isinstance(fact, Submitted) and (tight := self._storage.tight()) is not None:
-            raise Unavailable(tight, TIGHT_RETRY_MS)
         """See `NodePort.wait_ended`."""
         return not self._draining and await self._effects.ended.wait(task_id, timeout_ms)
 
@@ -239,6 +239,8 @@ class Node:
             return "draining: the node is about to stop"
         if self._loop.away is not None:
             return f"the store is away: {self._loop.away}"
+        if (tight := self._storage.tight()) is not None:
+            return tight
         return "the turn is stalled" if self._loop.stalled() else None
 
     def draining(self) -> bool:
@@ -247,8 +249,6 @@ class Node:
 
     def reserve(self, size: int) -> bool:
         """See `NodePort.reserve`."""
-        if (tight := self._storage.tight()) is not None:
-            return tight
         return self._budget.reserve(size)
 
     def release(self, size: int) -> None:
