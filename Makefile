@@ -43,7 +43,7 @@ $(VENV)/package.stamp: pyproject.toml $(VENV)/run.stamp
 	@touch $@
 
 tools: # programs that tests run, by apt when they are missing
-	@sh tests/tools.sh nginx:nginx-light curl:curl
+	@sh tests/tools.sh nginx:nginx-light curl:curl setpriv:util-linux initdb:postgresql pgbouncer:pgbouncer
 
 demo: venv ## a node, three backend servers and a mixed load, live (KEEP=1: stays up)
 	@$(BIN)/taskyard demo $(if $(KEEP),--keep)
