@@ -61,6 +61,16 @@ class Page(NamedTuple):
     next_before: str | None
 
 
+class WholeTask(NamedTuple):
+    """A task and all that is its, at one moment. `result` and `payload` are JSON text, `None` when there is none."""
+
+    record: Record
+    history: list[AttemptRow]
+    result: str | None
+    payload: str | None
+    resubmitted_as: str | None
+
+
 class Purged(Exception):
     """The task's payload and result were erased."""
 
@@ -89,6 +99,9 @@ class Store(Protocol):
 
     def task(self, task_id: str, owner: str | None) -> Record | None:
         """A task with its live state."""
+
+    def whole_task(self, task_id: str, owner: str | None, *, payload: bool = False) -> WholeTask | None:
+        """A task with its history, its result and, if asked for, its payload: all of one state of the database."""
 
     def tasks(self, query: TaskQuery) -> Page:
         """A page of tasks, by index and never by a scan of payloads."""

@@ -19,7 +19,7 @@ from taskyard.store.ballast import Ballast
 from taskyard.store.connection import WAL_MOST_BYTES, Connection, Value, read_failure
 from taskyard.store.directory import DataDirectory
 from taskyard.store.listing import list_tasks
-from taskyard.store.port import DiskFull, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable
+from taskyard.store.port import DiskFull, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable, WholeTask
 from taskyard.store.queries import QUERIES
 from taskyard.store.records import records
 from taskyard.store.schema import check_file, migrate
@@ -173,8 +173,17 @@ class SqliteStore:
     def task(self, task_id: str, owner: str | None) -> Record | None:
         """A task with its live state."""
         with self._reading() as reader:
-            found = records(reader.rows(QUERIES["record"], (task_id,)))
-        return found[0] if found and _may_see(owner, found[0].task.owner) else None
+            return _record(reader, task_id, owner)
+
+    def whole_task(self, task_id: str, owner: str | None, *, payload: bool = False) -> WholeTask | None:
+        """A task with all that is its, of one state of the database."""
+        with self._reading() as reader:
+            record = _record(reader, task_id, owner)
+            if record is None:
+                return None
+            *_, result = reader.row(QUERIES["result"], (task_id,))
+            *_, sent = reader.row(QUERIES["payload"], (task_id,)) if payload else (None,)
+            return WholeTask(record, _history(reader, task_id), result, sent, _repetition(reader, task_id, owner))
 
     def tasks(self, query: TaskQuery) -> Page:
         """A page of tasks."""
@@ -184,7 +193,7 @@ class SqliteStore:
     def history(self, task_id: str) -> list[AttemptRow]:
         """The history entries of a task, oldest first."""
         with self._reading() as reader:
-            return [AttemptRow._make(row) for row in reader.rows(QUERIES["history"], (task_id,))]
+            return _history(reader, task_id)
 
     def attempt_server(self, task_id: str, attempt: int) -> str | None:
         """The server of an attempt, wherever it is recorded."""
@@ -214,11 +223,7 @@ class SqliteStore:
     def resubmitted_as(self, task_id: str, owner: str | None) -> str | None:
         """The newest task that was submitted as a repetition of this one."""
         with self._reading() as reader:
-            if owner is None:
-                row = reader.row(QUERIES["resubmitted_as"], (task_id,))
-            else:
-                row = reader.row(QUERIES["resubmitted_by"], (task_id, owner))
-        return None if row is None else str(row[0])
+            return _repetition(reader, task_id, owner)
 
     def stats(self, from_hour: int, to_hour: int, scope: str, key: str | None = None) -> list[StatRow]:
         """Counters by hour and key, in order of hour."""
@@ -291,6 +296,23 @@ class _Lists:
 
     def records(self, ids: list[str]) -> list[Record]:
         return records(self._reader.rows(QUERIES["records"], (turns.id_list(ids),)))
+
+
+def _record(reader: Connection, task_id: str, owner: str | None) -> Record | None:
+    found = records(reader.rows(QUERIES["record"], (task_id,)))
+    return found[0] if found and _may_see(owner, found[0].task.owner) else None
+
+
+def _history(reader: Connection, task_id: str) -> list[AttemptRow]:
+    return [AttemptRow._make(row) for row in reader.rows(QUERIES["history"], (task_id,))]
+
+
+def _repetition(reader: Connection, task_id: str, owner: str | None) -> str | None:
+    if owner is None:
+        row = reader.row(QUERIES["resubmitted_as"], (task_id,))
+    else:
+        row = reader.row(QUERIES["resubmitted_by"], (task_id, owner))
+    return None if row is None else str(row[0])
 
 
 def _may_see(owner: str | None, owner_of_task: str) -> bool:
