@@ -13,7 +13,7 @@ from typing import Any, Final
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
 from taskyard.store.listing import list_tasks
-from taskyard.store.port import OutcomeUnknown, Page, Purged, StoreError, TaskQuery
+from taskyard.store.port import OutcomeUnknown, Page, Purged, StoreError, TaskQuery, WholeTask
 from taskyard.store.postgres import schema, turns
 from taskyard.store.postgres.connection import Connection, Failed, Lost, read_failure, write_failure
 from taskyard.store.postgres.days import Days
@@ -141,6 +141,25 @@ class PostgresStore:
         """A task with its live state."""
         found = records(self._readers.rows("record", (task_id,)))
         return found[0] if found and _may_see(owner, found[0].task.owner) else None
+
+    def whole_task(self, task_id: str, owner: str | None, *, payload: bool = False) -> WholeTask | None:
+        """A task with all that is its, of one state of the database."""
+
+        def read(state: State) -> WholeTask | None:
+            found = records(state.rows("record", (task_id,)))
+            if not found or not _may_see(owner, found[0].task.owner):
+                return None
+            ((*_, result),) = state.rows("result", (task_id,))
+            ((*_, sent),) = state.rows("payload", (task_id,)) if payload else [(None,)]
+            history = [AttemptRow._make(row) for row in state.rows("history", (task_id,))]
+            repeated = (
+                state.rows("resubmitted_as", (task_id,))
+                if owner is None
+                else state.rows("resubmitted_by", (task_id, owner))
+            )
+            return WholeTask(found[0], history, result, sent, str(repeated[0][0]) if repeated else None)
+
+        return self._readers.state(read)
 
     def tasks(self, query: TaskQuery) -> Page:
         """A page of tasks."""
