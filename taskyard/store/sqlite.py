@@ -247,7 +247,7 @@ class SqliteStore:
     # --- the store itself --------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raises `StoreError` when the last write failed, the disk is nearly full or the database cannot be read."""
+        """Raises `StoreError` when the last write failed, the disk is full or the database cannot be read."""
         with self._reading() as reader:
             reader.row(QUERIES["alive"])
         if self._failure is not None:
