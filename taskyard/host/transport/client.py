@@ -14,6 +14,7 @@ Names are resolved by the policy alone, no proxy is read from the environment, n
 """
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -31,6 +32,9 @@ from taskyard.host.transport.target import Target, parse
 
 SWEEP_S = 1.0  # between two looks at the deadlines, when none is due earlier
 SWEEP_MIN_S = 0.05  # at least; a deadline is kept to within this
+# Descriptors and memory: what this process, or this machine, may lack for a while.
+OWN_WANTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+WANT_PAUSE_S = 0.1
 TARGETS_MAX = 4096  # URLs kept taken apart
 NO_END = 1 << 62  # bytes
 
@@ -186,14 +190,25 @@ class Client:
         failures: list[str] = []
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             now = self._loop.time()
+            until = now + (deadline - now) / left
             try:
-                async with asyncio.timeout_at(now + (deadline - now) / left):
-                    return await self._dial(pool, target, address)
+                async with asyncio.timeout_at(until):
+                    return await self._dial_when_possible(pool, target, address, until)
             except TimeoutError:
                 failures.append(f"{address}: no connection in time")
             except OSError as error:
                 failures.append(f"{address}: {_reason(error)}")
         raise Unreached(f"no connection to {target.place} ({'; '.join(failures)})")
+
+    async def _dial_when_possible(self, pool: Pool, target: Target, address: Address, until: float) -> Connection:
+        """Waits while it is this process that lacks what a connection takes: the server must not be blamed for it."""
+        while True:
+            try:
+                return await self._dial(pool, target, address)
+            except OSError as error:
+                if error.errno not in OWN_WANTS or self._loop.time() + WANT_PAUSE_S >= until:
+                    raise
+            await asyncio.sleep(WANT_PAUSE_S)
 
     async def _dial(self, pool: Pool, target: Target, address: Address) -> Connection:
         loop = self._loop
