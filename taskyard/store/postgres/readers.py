@@ -20,12 +20,14 @@ START_LIMIT_S: Final = 120.0
 
 
 class State:
-    """One state of the database, for several reads on a connection."""
+    """One state of the database, for several reads on a connection. `whole`: they read whole tables."""
 
-    def __init__(self, connection: Connection, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, connection: Connection, limit_s: float = LIMIT_S, *, whole: bool = False) -> None:
         self._connection = connection
         self._limit_s = limit_s
-        self._begun = False
+        self._before = [QUERIES["begin_reading"], QUERIES["hold_tables"]]
+        if not whole:
+            self._before.append(QUERIES["go_by_index"])
 
     def rows(self, name: str, values: Sequence[int | str] = ()) -> list[Any]:
         """All rows of a statement."""
@@ -40,13 +42,12 @@ class State:
         return records(self.rows_of("records", [(task_id,) for task_id in ids])) if ids else []
 
     def _rows(self, call: Call) -> list[Any]:
-        calls = [call] if self._begun else [QUERIES["begin_reading"].with_values(()), call]
-        self._begun = True
-        return self._connection.exchange(calls, self._limit_s)[-1]
+        before, self._before = self._before, []
+        return self._connection.exchange([*(one.with_values(()) for one in before), call], self._limit_s)[-1]
 
     def end(self) -> None:
         """Let the state go."""
-        if self._begun:
+        if not self._before:
             self._connection.exchange([QUERIES["end_reading"].with_values(())], self._limit_s)
 
 
@@ -61,7 +62,12 @@ class Readers:
 
     def rows(self, name: str, values: Sequence[int | str] = ()) -> list[Any]:
         """All rows of one statement. Raises `StoreError`, or `BadData` for an unusable value."""
-        return self._read(lambda connection: connection.exchange([QUERIES[name].with_values(values)], LIMIT_S)[0])
+
+        def read(connection: Connection) -> list[Any]:
+            calls = [QUERIES["go_by_index"].with_values(()), QUERIES[name].with_values(values)]
+            return connection.exchange(calls, LIMIT_S)[-1]
+
+        return self._read(read)
 
     def state(self, work: Callable[[State], T]) -> T:
         """The result of some reads of one state of the database. Raises what `rows` does."""

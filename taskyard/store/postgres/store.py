@@ -91,7 +91,7 @@ class PostgresStore:
             self._lease.take(self._writer)
             self._look_at_days()
             self._sweep.start_over()
-            state = State(self._writer, START_LIMIT_S)
+            state = State(self._writer, START_LIMIT_S, whole=True)
             try:
                 snapshot = read_snapshot(state, wakes)
                 state.end()

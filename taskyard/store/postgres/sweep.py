@@ -1,4 +1,4 @@
-"""The sweep of what is kept no longer, and the upkeep beside it: days made ahead and dropped, counters rolled up."""
+"""The sweep of what is kept no longer, and the upkeep: days made and dropped, counters rolled up, tables repacked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from taskyard.store.postgres.days import DAY_MS, Days, day_of
 from taskyard.store.postgres.queries import QUERIES, Call
 
-_ROLL_EVERY_S: Final = 50.0
+_KEEP_UP_EVERY_S: Final = 50.0
 _START_OVER_S: Final = 3600.0
 _TASK_STATEMENTS: Final = (
     "tags_delete", "task_delete", "task_reopen", "payload_delete", "result_delete", "attempts_delete"
@@ -30,11 +30,11 @@ class Sweep:
         self.start_over()
 
     def start_over(self) -> None:
-        """Sweep from the beginning next time, and roll up."""
+        """Sweep from the beginning next time, and do all of the upkeep."""
         self._ended_from = 0
         self._keys_from = 0
         self._began = time.monotonic()
-        self._rolled: float | None = None
+        self._kept_up: float | None = None
 
     def sweep(self, exchange: Exchange, ended_before: int, keys_before: int, most: int) -> int:
         """Remove at most so many tasks and keys; returns the larger count."""
@@ -48,7 +48,8 @@ class Sweep:
                 QUERIES["day_now"].with_values(()),
             ]
         )
-        calls = self._upkeep(now)
+        self._keep_up(exchange, now)
+        calls: list[Call] = []
         if tasks:
             ids = [(task_id,) for task_id, _ in tasks]
             calls += [QUERIES[name].of(ids) for name in _TASK_STATEMENTS]
@@ -66,11 +67,13 @@ class Sweep:
             self._days.forget(day)
         return max(len(tasks), len(keys))
 
-    def _upkeep(self, now: int) -> list[Call]:
+    def _keep_up(self, exchange: Exchange, now: int) -> None:
         today = day_of(now)
         ahead = self._days.unknown((today, today + DAY_MS))
-        calls = [QUERIES["make_day"].with_values((day,)) for day in sorted(ahead)]
-        if self._rolled is None or time.monotonic() - self._rolled > _ROLL_EVERY_S:
-            self._rolled = time.monotonic()
-            calls.append(QUERIES["roll_up"].with_values(()))
-        return calls
+        if ahead:
+            exchange([QUERIES["make_day"].with_values((day,)) for day in sorted(ahead)])
+            self._days.made(ahead)
+        if self._kept_up is None or time.monotonic() - self._kept_up > _KEEP_UP_EVERY_S:
+            self._kept_up = time.monotonic()
+            exchange([QUERIES["roll_up"].with_values(())])
+            exchange([QUERIES["repack"].with_values(())])

@@ -4,6 +4,14 @@
 -- One state of the database for several reads.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
+-- hold_tables --
+-- Let no hot table be written anew meanwhile: to a snapshot of before it would seem empty.
+LOCK TABLE queue, run, stats_part IN ACCESS SHARE MODE;
+
+-- go_by_index --
+-- For the rest of the transaction, no plan but that by the indexes.
+SELECT go_by_index();
+
 -- end_reading --
 -- The end of that.
 COMMIT;
@@ -95,6 +103,10 @@ ORDER BY d.start LIMIT 1;
 -- drop_day --
 -- Drop the partitions of a day, unless somebody reads from them.
 SELECT drop_day($1::bigint)::int;
+
+-- repack --
+-- Write the live rows of swollen hot tables anew.
+SELECT repack();
 
 -- roll_up --
 -- Add the counters of turns to those of their hours, and remember how far that went.

@@ -407,6 +407,39 @@ BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
+    PERFORM go_by_index();
+END $$;
+
+-- For the rest of the transaction, no plan but that by the indexes: it is right whatever is known or not known of the
+-- tables, and a few rows are never worth the compilation of a plan.
+CREATE FUNCTION go_by_index() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true),
+        set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+END $$;
+
+-- Write the few live rows of a hot table anew where dead ones have swollen it, as they do when an old snapshot keeps
+-- vacuum from its work. Tables that somebody reads just now are left for the next time: others must not wait for that.
+CREATE FUNCTION repack() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    swollen text;
+BEGIN
+    PERFORM set_config('lock_timeout', '100ms', true);
+    FOR swollen IN
+        SELECT c.relname FROM pg_class AS c
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relname IN ('queue', 'run', 'stats_part')
+            AND pg_table_size(c.oid) > greatest(16 << 20, 2048 * pg_stat_get_live_tuples(c.oid))
+    LOOP
+        BEGIN
+            EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', swollen);
+            EXECUTE format('CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * FROM %I', swollen);
+            EXECUTE format('TRUNCATE %I', swollen);
+            EXECUTE format('INSERT INTO %I OVERRIDING SYSTEM VALUE SELECT * FROM kept', swollen);
+            DROP TABLE kept;
+        EXCEPTION WHEN lock_not_available THEN
+            CONTINUE;
+        END;
+    END LOOP;
 END $$;
 
 -- Take the lease for a node, if it is free, expired or this node's own: a new epoch, or 0 and the ms to wait. A turn of
