@@ -225,7 +225,11 @@ def _repeat_or_refuse(turn: Turn, fact: CalledBack, task: Task) -> None:
 
 
 def _after_the_fact(turn: Turn, fact: CalledBack, task: Task, run: Run | None, outcome: Outcome | None) -> None:
-    """The latest attempt was given up and the task waits: a late COMPLETED is taken, a repeated end is agreed to."""
+    """The latest attempt was given up and the task waits: a late COMPLETED is taken, a repeated end is agreed to.
+
+    Counters and averages are not touched: the attempt was counted as what it was given up for. Each counts once, and
+    the figures are at any time those of the history; nor should a policy learn from a span that went past its limit.
+    """
     if outcome is Outcome.COMPLETED:
         turn.memory.dequeue(task)
         end = _ending(fact, outcome)

@@ -225,6 +225,18 @@ def test_a_late_completed_is_taken_while_no_newer_attempt_was_dispatched(desk: D
     assert desk.store.result(task, None) == "9"
 
 
+def test_a_late_completed_ends_the_task_and_leaves_the_attempt_counted_as_given_up(desk: Desk) -> None:
+    task = accepted(desk, timeout_ms=1000, backoff_base_ms=600_000, backoff_cap_ms=600_000)
+    desk.advance(1500)
+    assert desk.outcomes(task) == [(1, "timeout", 1)]
+    counted = desk.store.stats_total("server", "s1")
+    assert (counted.attempts_ok, counted.attempts_failed, counted.run_ms) == (0, 1, 0)
+    taken(desk.call_back(task, Word.COMPLETED, 1), Status.COMPLETED)
+    assert desk.store.stats_total("server", "s1") == counted._replace(online_ms=1500)
+    assert desk.store.stats_total("yard", "").completed == 1
+    assert desk.engine.memory.fleet.servers["s1"].averages == {}
+
+
 def test_a_late_completed_of_an_older_attempt_is_refused(desk: Desk) -> None:
     task = accepted(desk, timeout_ms=1000)
     desk.server("s2")
