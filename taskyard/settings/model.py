@@ -76,8 +76,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int, _is("size", "Room on the disk that is kept for results when it is full; 0 keeps none.", 0, 1 << 40)
     ] = 64 * MIB
     database: (
-        Annotated[Secret, _is("database", "PostgreSQL instead of a file. Not in this version: refused.", flag=True)]
-        | None
+        Annotated[Secret, _is("database", "PostgreSQL instead of a file; needs `secret_key`.", flag=True)] | None
     ) = None
     public_url: (
         Annotated[
