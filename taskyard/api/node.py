@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -23,8 +24,6 @@ from taskyard.settings import Settings
 
 log = structlog.get_logger("taskyard")
 _BACKLOG = 2048
-# After the drain, how long answers under way may take, in seconds.
-_LAST_ANSWERS_S = 5
 _TRIES = 20
 
 
@@ -139,7 +138,7 @@ async def start(settings: Settings) -> Running:
         for listener in sockets:
             listener.close()
         raise
-    server.config.timeout_graceful_shutdown = _LAST_ANSWERS_S
+    server.config.timeout_graceful_shutdown = math.ceil(settings.last_answers_timeout / 1000)
     running = Running(node, server, bulk, sockets, port)
     log.info("listening", host=settings.host, port=port, url=settings.public_base())
     return running

@@ -40,7 +40,6 @@ from taskyard.store.port import Store, StoreError
 
 log = structlog.get_logger()
 T = TypeVar("T")
-DRAIN_MS = 10_000
 SWITCH_INTERVAL_S = 0.0005
 # A full disk is not mended in a second.
 TIGHT_RETRY_MS = 10_000
@@ -55,7 +54,7 @@ class Node:
         self.name = name
         self.port = settings.port
         self._clock = Clock()
-        self._inbox = Inbox()
+        self._inbox = Inbox(settings.inbox_submissions, settings.inbox_calls)
         self._budget = Budget(settings.memory_budget)
         self._draining = False
 
@@ -68,7 +67,7 @@ class Node:
             store = await asyncio.to_thread(open_store, settings)
         except StoreError as error:
             raise StartError(str(error)) from error
-        self._storage = Storage(store)
+        self._storage = Storage(store, settings.reads_waiting)
         try:
             self._keys = Keys(load_keys([key.reveal() for key in settings.secret_key], settings.data_path))
             self._policy = AddressPolicy(listeners, settings.endpoint_allow)
@@ -94,6 +93,7 @@ class Node:
                 self.name,
                 turn_facts=settings.turn_facts,
                 turn_bytes=settings.turn_bytes,
+                stall_ms=settings.turn_stall,
                 carry_out=self._effects.carry_out,
                 fail=self._effects.fail,
                 refuse=self._effects.refuse,
@@ -120,7 +120,7 @@ class Node:
         self._draining = True
         self._loop.drain()
         self._effects.release_waiters()
-        await self._dispatcher.idle(DRAIN_MS)
+        await self._dispatcher.idle(self.settings.drain_timeout)
 
     async def stop(self) -> None:
         """End everything and close the store; what was acknowledged is in it."""
@@ -282,7 +282,13 @@ def engine_limits(settings: Settings) -> Limits:
         offline_grace_ms=settings.offline_grace,
         stale_ms=settings.server_stale_threshold,
         sweep_ms=settings.server_cleanup_interval,
+        removal_grace_ms=settings.removal_grace,
         idempotency_ms=settings.idempotency_retention,
+        recovery_spread_ms=settings.recovery_spread,
+        recovery_grace_ms=settings.recovery_grace,
         window_entries=settings.window_entries,
+        wake_entries=settings.wake_entries,
         payload_bytes=settings.payload_memory,
+        dispatches_per_turn=settings.turn_dispatches,
+        wakes_per_turn=settings.turn_wakes,
     )
