@@ -192,7 +192,8 @@ class Reader(Generic[T]):
         try:
             return msgspec.convert(values, self.model)
         except msgspec.ValidationError as error:
-            raise Invalid(self._words(str(error))) from None
+            # Whoever wrote `status=lost` has written no list.
+            raise Invalid(self._words(re.sub(r"\[[0-9]+\]`$", "`", str(error)))) from None
 
     def _words(self, message: str) -> str:
         at = _AT.match(message)

@@ -32,6 +32,7 @@ class Thing(Body):
 class Search(Query):
     limit: Annotated[int, Meta(ge=1)] | None = None
     words: list[str] | None = None
+    marks: Annotated[list[Mark] | None, Meta(description="Some marks.")] = None
     q: str | None = None
 
 
@@ -144,6 +145,8 @@ def test_queries_are_read_by_the_same_rules() -> None:
             SEARCH.query({"limit": text}, [])
     with pytest.raises(Invalid, match="limt"):
         SEARCH.query({"limt": "3"}, [], strict=True)
+    with pytest.raises(Invalid, match=r"^marks must be two letters$"):
+        SEARCH.query({"marks": "ab,c"}, [])
 
 
 def test_a_last_line_end_does_not_slip_through_a_pattern() -> None:
