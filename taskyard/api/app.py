@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 import structlog
 
-from taskyard.api import assets, bulk, callbacks, meta, openapi, servers, statistics, submission, tasks
+from taskyard.api import assets, bulk, callbacks, meta, openapi, registration, servers, statistics, submission, tasks
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
 from taskyard.api.call import NOBODY, Call, HungUp, Receive, Reply
 from taskyard.api.cors import Cors
@@ -58,6 +58,7 @@ TABLE: tuple[Operation, ...] = (
     *tasks.OPERATIONS,
     *callbacks.OPERATIONS,
     *bulk.OPERATIONS,
+    *registration.OPERATIONS,
     *servers.OPERATIONS,
     *statistics.OPERATIONS,
 )

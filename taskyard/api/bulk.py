@@ -10,8 +10,8 @@ from taskyard.api.problems import JOB_NOT_FOUND
 from taskyard.api.tasks import query_of
 from taskyard.host.bulk import DEFAULT_STATUSES, PAGE, Job
 from taskyard.wire.base import Answer
+from taskyard.wire.bulk import BulkAnswer, BulkJob, BulkRequest
 from taskyard.wire.reader import Invalid, Reader
-from taskyard.wire.tasks import BulkAnswer, BulkJob, BulkRequest
 
 REQUEST = Reader(BulkRequest)
 

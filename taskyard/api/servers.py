@@ -1,11 +1,8 @@
-"""Backend servers: registration, changes, heartbeats, maintenance, checks, and how they are shown."""
+"""Backend servers that are registered: heartbeats, maintenance, checks, removal, and how they are shown."""
 
 from __future__ import annotations
 
 import re
-import secrets
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from taskyard.api import views
 from taskyard.api.call import Call, Problem
@@ -15,36 +12,26 @@ from taskyard.engine import facts
 from taskyard.engine.plan import ServerDone
 from taskyard.engine.rows import StatRow
 from taskyard.host.port import ServerView
-from taskyard.host.transport import target
 from taskyard.wire.base import METADATA_BYTES, SERVER_ID, Answer, present
 from taskyard.wire.reader import Invalid, Reader
 from taskyard.wire.servers import (
     SERVER_STATUSES,
     CheckAnswer,
-    Endpoints,
     Figures,
     Heartbeat,
     Maintenance,
-    Registration,
     Server,
     ServerChanged,
     ServerFilter,
     ServerList,
     ServerMetrics,
-    ServerPatch,
-    ServerRegistered,
     ServerRemoved,
-    SomeEndpoints,
 )
 from taskyard.wire.texts import kept_object
 
-REGISTRATION = Reader(Registration)
-PATCH = Reader(ServerPatch)
 FILTER = Reader(ServerFilter)
 BEAT = Reader(Heartbeat)
 MAINTENANCE = Reader(Maintenance)
-# A registration is answered when the first check ended, or after so long.
-CHECKED_WITHIN_MS = 1000
 _ID = re.compile(SERVER_ID)
 
 
@@ -69,79 +56,9 @@ def view_of(call: Call, server_id: str) -> ServerView:
     return view
 
 
-def _shown(call: Call, view: ServerView) -> Server:
+def shown(call: Call, view: ServerView) -> Server:
+    """A server as the caller may see it."""
     return views.server(view, call.node.now(), with_endpoints=call.who.roles != {"user"})
-
-
-def _check_urls(call: Call, endpoints: Endpoints | SomeEndpoints) -> None:
-    for name in ("predict", "health", "metrics", "cancel"):
-        url: str | None = getattr(endpoints, name)
-        if url is None:
-            continue
-        try:
-            target.parse(url)
-        except ValueError as error:
-            raise Invalid(f"endpoints.{name}: {error}") from None
-        denied = call.node.address_denied(url)
-        if denied is not None:
-            raise Invalid(f"endpoints.{name}: {denied}")
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _warn(call: Call, predict: str | None, done: ServerDone) -> None:
-    base = call.node.settings.public_base()
-    if predict is not None and _is_local(base) and not _is_local(predict):
-        call.warnings.append(
-            f"callback URLs begin with {base}, which a server on another machine cannot reach: set PUBLIC_URL"
-        )
-    if done.key_dropped:
-        call.warnings.append("an endpoint moved to another origin, so the old apiKey was dropped: send apiKey anew")
-
-
-def _fact(call: Call, server_id: str | None, body: Registration | ServerPatch, *, patch: bool) -> facts.Registered:
-    endpoints = body.endpoints or SomeEndpoints()
-    _check_urls(call, endpoints)
-    return facts.Registered(
-        server_id=server_id,
-        made_id=f"server_{secrets.token_hex(12)}",
-        who=call.who.sub,
-        admin=call.admin,
-        patch=patch,
-        name=body.name,
-        predict=endpoints.predict,
-        health_url=endpoints.health,
-        metrics_url=endpoints.metrics,
-        cancel_url=endpoints.cancel,
-        api_key=None if body.api_key is None else call.node.seal(body.api_key),
-        capabilities=None if body.capabilities is None else tuple(dict.fromkeys(body.capabilities)),
-        groups=None if body.groups is None else tuple(dict.fromkeys(body.groups)),
-        max_concurrent=body.max_concurrent,
-        weight=body.priority,
-        is_async=body.is_async,
-    )
-
-
-async def register(call: Call, body: Registration) -> Answer:
-    """POST /api/servers"""
-    done = await call.ask(_fact(call, body.id, body, patch=False), ServerDone)
-    _warn(call, body.endpoints.predict, done)
-    await call.until(call.node.wait_checked(done.server_id, CHECKED_WITHIN_MS))
-    view = call.node.server(done.server_id)
-    return ServerRegistered(server_id=done.server_id, status=done.status if view is None else view.status)
-
-
-async def change(call: Call, body: ServerPatch) -> Answer:
-    """PATCH /api/servers/{id}"""
-    done = await call.ask(_fact(call, server_id_of(call), body, patch=True), ServerDone)
-    _warn(call, None if body.endpoints is None else body.endpoints.predict, done)
-    return _shown(call, view_of(call, done.server_id))
 
 
 async def list_servers(call: Call, query: ServerFilter) -> Answer:
@@ -149,7 +66,7 @@ async def list_servers(call: Call, query: ServerFilter) -> Answer:
     if query.status is not None and query.status not in SERVER_STATUSES:
         raise Invalid(f"status must be one of {', '.join(SERVER_STATUSES)}")
     found = [
-        _shown(call, view)
+        shown(call, view)
         for view in call.node.servers()
         if (query.status == view.status if query.status is not None else view.removing_until is None)
         and (query.group is None or query.group in view.groups)
@@ -160,7 +77,7 @@ async def list_servers(call: Call, query: ServerFilter) -> Answer:
 
 async def show(call: Call, _: NoQuery) -> Answer:
     """GET /api/servers/{id}"""
-    return _shown(call, view_of(call, server_id_of(call)))
+    return shown(call, view_of(call, server_id_of(call)))
 
 
 async def unregister(call: Call, _: NoQuery) -> Answer:
@@ -257,31 +174,9 @@ async def metrics(call: Call, _: NoQuery) -> Answer:
     )
 
 
-_UNKNOWN = {404: "There is no such server."}
-_OTHERS = {**_UNKNOWN, 403: "Your role may not, or another registered the server."}
-_ENDPOINTS = {"predict": "http://127.0.0.1:9000/predict", "health": "http://127.0.0.1:9000/health"}
+UNKNOWN = {404: "There is no such server."}
+OTHERS = {**UNKNOWN, 403: "Your role may not, or another registered the server."}
 OPERATIONS = (
-    Operation(
-        method="POST",
-        path="/api/servers",
-        tag="Servers",
-        summary="Register a server",
-        description=(
-            "A known `id`, or without one a known `endpoints.predict`, updates that server. Never fails because the "
-            "server cannot be reached: the first health check decides between `online` and `offline`, and the answer "
-            "comes when it has ended, after 1 s at most."
-        ),
-        handler=register,
-        takes=REGISTRATION,
-        answers=(ServerRegistered,),
-        roles=SERVICES,
-        errors={403: "Your role may not, or another registered the server."},
-        examples=(
-            Example(
-                "A server", {"name": "gpu-1", "endpoints": _ENDPOINTS, "capabilities": ["chat"], "maxConcurrent": 4}
-            ),
-        ),
-    ),
     Operation(
         method="GET",
         path="/api/servers",
@@ -301,20 +196,7 @@ OPERATIONS = (
         handler=show,
         takes=NO_QUERY,
         answers=(Server,),
-        errors=_UNKNOWN,
-    ),
-    Operation(
-        method="PATCH",
-        path="/api/servers/{id}",
-        tag="Servers",
-        summary="Change a server",
-        description="Absent members keep their value. A new origin without an `apiKey` drops the old key.",
-        handler=change,
-        takes=PATCH,
-        answers=(Server,),
-        roles=SERVICES,
-        errors=_OTHERS,
-        examples=(Example("More slots", {"maxConcurrent": 20}),),
+        errors=UNKNOWN,
     ),
     Operation(
         method="DELETE",
@@ -326,7 +208,7 @@ OPERATIONS = (
         takes=NO_QUERY,
         answers=(ServerRemoved,),
         roles=SERVICES,
-        errors=_OTHERS,
+        errors=OTHERS,
     ),
     Operation(
         method="POST",
@@ -338,7 +220,7 @@ OPERATIONS = (
         takes=BEAT,
         answers=(ServerChanged,),
         roles=SERVICES,
-        errors=_OTHERS,
+        errors=OTHERS,
         examples=(Example("Well", {"status": "healthy", "activeTasks": 2}),),
     ),
     Operation(
@@ -352,7 +234,7 @@ OPERATIONS = (
         takes=MAINTENANCE,
         answers=(ServerChanged,),
         roles=SERVICES,
-        errors=_OTHERS,
+        errors=OTHERS,
         examples=(Example("Into it", {"maintenance": True, "reason": "new disks"}), Example("Out", {"enabled": False})),
     ),
     Operation(
@@ -365,7 +247,7 @@ OPERATIONS = (
         takes=NO_BODY,
         answers=(CheckAnswer,),
         roles=SERVICES,
-        errors=_OTHERS,
+        errors=OTHERS,
     ),
     Operation(
         method="GET",
@@ -376,6 +258,6 @@ OPERATIONS = (
         handler=metrics,
         takes=NO_QUERY,
         answers=(ServerMetrics,),
-        errors=_UNKNOWN,
+        errors=UNKNOWN,
     ),
 )

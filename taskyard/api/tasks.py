@@ -16,9 +16,10 @@ from taskyard.engine.plan import TaskDone
 from taskyard.engine.rows import AttemptRow, Record
 from taskyard.store.port import Store, TaskQuery
 from taskyard.wire.base import Answer
+from taskyard.wire.bulk import BulkFilter
 from taskyard.wire.reader import Invalid, Reader
-from taskyard.wire.tasks import BulkFilter, TaskChanged, TaskFilter, TaskList, TaskPage, TaskShown
 from taskyard.wire.tasks import Task as ShownTask
+from taskyard.wire.tasks import TaskChanged, TaskFilter, TaskList, TaskPage, TaskShown
 
 SHOWN = Reader(TaskShown)
 PAGE = Reader(TaskPage)

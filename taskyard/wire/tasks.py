@@ -33,7 +33,6 @@ StatusWord = Annotated[
     str,
     form(word_pattern(*STATUSES), f"one of {', '.join(STATUSES)}; upper or lower case"),
 ]
-_LooseWord = Annotated[str, Meta(extra_json_schema={"pattern": word_pattern(*STATUSES)})]
 BATCH_MOST = 1000
 
 
@@ -292,69 +291,3 @@ class TaskPage(TaskFilter):
     cursor: Annotated[
         Annotated[str, Meta(max_length=512)] | None, Meta(description="`nextCursor` of the page before.")
     ] = None
-
-
-class BulkFilter(Body):
-    """Which tasks, as in the list. `status` is one status or a list of them."""
-
-    # The words are checked by `statuses`: a union of a pattern and a list frees memory twice in msgspec 0.22.
-    status: Annotated[
-        _LooseWord | list[_LooseWord] | None, Meta(description=f"One or more of {', '.join(STATUSES)}.")
-    ] = None
-    type: TaskType | None = None
-    server_id: ServerId | None = None
-    capability: Label | None = None
-    tag: Tag | None = None
-    owner: Annotated[Text | None, Meta(description="Whose tasks (admin; others change their own).")] = None
-    created_from: Time | None = field(default=None, name="from")
-    created_to: Time | None = field(default=None, name="to")
-    q: Label | None = None
-
-    def statuses(self) -> list[str] | None:
-        """The statuses in upper case. Raises ValueError for an unknown one, in words that follow the member's name."""
-        words = [self.status] if isinstance(self.status, str) else self.status
-        if words is None:
-            return None
-        found = [word.upper() for word in words]
-        for word in found:
-            if word not in STATUSES:
-                raise ValueError(f"must be one or more of {', '.join(STATUSES)}")
-        return found
-
-
-class BulkRequest(Body):
-    """Many tasks, by their ids or by a filter: one of the two."""
-
-    rule: ClassVar[dict[str, Any]] = {
-        "oneOf": [
-            {"required": ["ids"], "properties": {"ids": {"type": "array"}, "filter": {"type": "null"}}},
-            {"required": ["filter"], "properties": {"filter": {"type": "object"}, "ids": {"type": "null"}}},
-        ]
-    }
-
-    ids: Annotated[
-        Annotated[list[TaskId], Meta(min_length=1, max_length=10_000)] | None, Meta(description="1-10000 task ids.")
-    ] = None
-    filter: BulkFilter | None = None
-    dry_run: Annotated[bool | None, Meta(description="Only counts what would be changed.")] = None
-
-
-class BulkAnswer(Answer):
-    """What was done so far. `skipped` were in a state that forbids it, or not found."""
-
-    matched: int
-    changed: int
-    skipped: int
-    by_status: Annotated[dict[str, int], Meta(description="The matched tasks by the status they had.")]
-    dry_run: bool
-    bulk_id: Annotated[str | None, Meta(description="The job that does the rest; null when all is done.")] = None
-
-
-class BulkJob(BulkAnswer, kw_only=True):
-    """A bulk job. They are kept in memory for an hour after their end and do not outlive the node."""
-
-    action: Annotated[str, Meta(extra_json_schema={"enum": ["retry", "cancel"]})]
-    state: Annotated[str, Meta(extra_json_schema={"enum": ["running", "done", "stopped", "failed"]})]
-    error: str | None
-    created_at: Time
-    updated_at: Time

@@ -144,7 +144,7 @@ def test_what_needs_no_token(yard: Yard) -> None:
 
 
 def test_anothers_task_is_as_if_it_did_not_exist(yard: Yard, user: httpx.Client, admin: httpx.Client) -> None:
-    task_id = user.post("/api/task", json={"type": "t", "payload": {}}).json()["id"]
+    task_id = user.post("/api/task", json={"type": "t", "payload": {}, "capabilities": ["nobody"]}).json()["id"]
     other = yard.client("user", sub=fresh("other"))
     calls = (
         ("GET", ""),
