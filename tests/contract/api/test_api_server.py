@@ -105,9 +105,9 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(own_yard: Callable[..
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", yard.running.port))
         connection.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 8)
-        server = yard.running._server
-        eventually(lambda: yard.on_loop(lambda: len(server.server_state.connections)) == 1)
-        eventually(lambda: yard.on_loop(lambda: len(server.server_state.connections)) == 0)
+        server = yard.running.server
+        eventually(lambda: yard.on_loop(lambda: len(server.connections)) == 1)
+        eventually(lambda: yard.on_loop(lambda: len(server.connections)) == 0)
 
 
 def test_a_slow_call_is_not_cut_off(own_yard: Callable[..., Yard]) -> None:
@@ -117,7 +117,7 @@ def test_a_slow_call_is_not_cut_off(own_yard: Callable[..., Yard]) -> None:
 
 
 def test_an_idle_connection_is_kept(own_yard: Callable[..., Yard]) -> None:
-    from taskyard.api.server import KEEP_ALIVE_S
+    from taskyard.api.connection import KEEP_ALIVE_S
 
     assert KEEP_ALIVE_S == 75
     yard = own_yard(head_timeout=200, idle_timeout=200)
