@@ -15,7 +15,7 @@ from taskyard.api.problems import FORBIDDEN, UNAUTHORIZED
 from taskyard.api.tasks import task_id_of
 from taskyard.domain.outcomes import VERDICTS, Effect, Outcome, Word
 from taskyard.engine import facts
-from taskyard.engine.plan import Result, TaskDone
+from taskyard.engine.plan import TaskDone
 from taskyard.host.errors import Overloaded
 from taskyard.wire.base import METADATA_BYTES, Answer, present
 from taskyard.wire.reader import Invalid, Reader
@@ -29,8 +29,6 @@ CODE_BYTES = 256
 DECIDED_WITHIN_S = 2.0
 RETRY_AFTER_MS = 1000
 _ATTEMPT = re.compile(r"([1-9][0-9]{0,9})-([A-Za-z0-9_-]{16,128})", re.ASCII)
-# Facts whose callers were answered before they were decided; the loop itself keeps only weak references to tasks.
-_undecided: set[asyncio.Task[Result]] = set()
 
 
 def _cut(text: str, most: int) -> str:
@@ -143,21 +141,13 @@ async def too_large(call: Call) -> None:
 
 
 async def _decide(call: Call, fact: facts.CalledBack) -> Answer:
-    asked: asyncio.Task[Result] = asyncio.ensure_future(call.node.ask(fact))
-    _undecided.add(asked)
-    asked.add_done_callback(_undecided.discard)
-    await asyncio.wait({asked}, timeout=DECIDED_WITHIN_S)
-    if not asked.done():
+    try:
+        async with asyncio.timeout(DECIDED_WITHIN_S):
+            result = await call.node.ask(fact)  # what is not waited for is decided all the same
+    except TimeoutError:
         # On one node a callback is stored by the turn that decides it: until then nothing may be promised.
-        asked.add_done_callback(_look)
-        raise Overloaded("the callback is not stored yet; sending it again does no harm", RETRY_AFTER_MS)
-    return _updated(granted(asked.result(), TaskDone))
-
-
-def _look(asked: asyncio.Task[Result]) -> None:
-    """Take note of how a fact ended whose caller has gone, so that the loop does not warn of it."""
-    if not asked.cancelled():
-        asked.exception()
+        raise Overloaded("the callback is not stored yet; sending it again does no harm", RETRY_AFTER_MS) from None
+    return _updated(granted(result, TaskDone))
 
 
 def _updated(done: TaskDone) -> TaskUpdated:

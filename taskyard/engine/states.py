@@ -202,6 +202,7 @@ def task_of(record: Record, fleet: Fleet) -> Task:
     lane.stored = True
     if queue is not None:
         return Task(
+            id=spec.id,
             spec=spec,
             lane=lane,
             rank=queue.rank,
@@ -220,6 +221,7 @@ def task_of(record: Record, fleet: Fleet) -> Task:
         )
     if run is not None:
         return Task(
+            id=spec.id,
             spec=spec,
             lane=lane,
             rank=run.rank,
@@ -231,6 +233,7 @@ def task_of(record: Record, fleet: Fleet) -> Task:
             status=Status.PROCESSING,
         )
     return Task(
+        id=spec.id,
         spec=spec,
         lane=lane,
         rank=0,

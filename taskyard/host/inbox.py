@@ -17,7 +17,7 @@ SUBMISSIONS_MOST = 20_000
 CALLS_MOST = 20_000
 FACT_OVERHEAD = 512  # bytes that a fact without a body counts
 # What can be said again to another engine: how attempts and checks ended.
-REPEATABLE = (Ended, CalledBack, SlotFreed, Checked)
+REPEATABLE = frozenset({Ended, CalledBack, SlotFreed, Checked})
 
 
 class Inbox:
@@ -34,12 +34,13 @@ class Inbox:
 
     def put(self, fact: Fact) -> None:
         """Add a fact. Raises `Overloaded` when too many of its kind wait."""
-        if isinstance(fact, Submitted):
+        kind = type(fact)
+        if kind is Submitted:
             if len(self._submissions) >= SUBMISSIONS_MOST:
                 raise Overloaded("more submissions wait than a second can take", 1000)
             self._submissions.append(fact)
         else:
-            if not isinstance(fact, REPEATABLE):
+            if kind not in REPEATABLE:
                 if self._calls >= CALLS_MOST:
                     raise Overloaded("more calls wait than a second can take", 1000)
                 self._calls += 1
@@ -49,10 +50,10 @@ class Inbox:
     def put_back(self, facts: Sequence[Fact]) -> None:
         """Put facts back in front, in their order."""
         for fact in reversed(facts):
-            if isinstance(fact, Submitted):
+            if type(fact) is Submitted:
                 self._submissions.appendleft(fact)
             else:
-                self._calls += not isinstance(fact, REPEATABLE)
+                self._calls += type(fact) not in REPEATABLE
                 self._urgent.appendleft(fact)
         if facts:
             self.filled.set()
@@ -66,7 +67,7 @@ class Inbox:
                 fact = queue.popleft()
                 facts.append(fact)
                 size += _size(fact)
-                if queue is self._urgent and not isinstance(fact, REPEATABLE):
+                if queue is self._urgent and type(fact) not in REPEATABLE:
                     self._calls -= 1
         if not len(self):
             self.filled.clear()
@@ -83,8 +84,8 @@ def ended_in(facts: Iterable[Fact]) -> set[tuple[str, int]]:
 
 
 def _size(fact: Fact) -> int:
-    if isinstance(fact, Submitted):
+    if type(fact) is Submitted:
         return FACT_OVERHEAD + len(fact.payload)
-    if isinstance(fact, Ended | CalledBack):
+    if type(fact) is Ended or type(fact) is CalledBack:
         return FACT_OVERHEAD + len(fact.result or "")
     return FACT_OVERHEAD

@@ -177,8 +177,8 @@ class TurnLoop:
 
     async def _come_back(self, facts: Sequence[Fact], reason: str) -> None:
         """A turn came to nothing: answer who waits, keep what can be said again, recover as soon as possible."""
-        kept = [fact for fact in facts if isinstance(fact, REPEATABLE)]
-        self._fail([fact for fact in facts if not isinstance(fact, REPEATABLE)], reason)
+        kept = [fact for fact in facts if type(fact) in REPEATABLE]
+        self._fail([fact for fact in facts if type(fact) not in REPEATABLE], reason)
         self._inbox.put_back(kept)
         await self._recover_in_time(())
 

@@ -15,6 +15,9 @@ class Waiters(Generic[K]):
     def __init__(self) -> None:
         self._futures: dict[K, list[asyncio.Future[bool]]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._futures)
+
     def __len__(self) -> int:
         return sum(map(len, self._futures.values()))
 
