@@ -14,11 +14,14 @@ COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-emit-ind
 KEEP ?=
 # Tests share the machine with the processes they start.
 WORKERS ?= 2
+# How long make torture takes, and by which schedule; without a SEED by another one each time.
+MINUTES ?= 5
+SEED ?=
 # One of them alone: make bench BENCH=main_job
 BENCH ?= main_job transport store
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test-venv tools demo test test-quick lint bench docs lock clean
+.PHONY: help venv test-venv tools demo test test-quick torture power lint bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,7 +46,7 @@ $(VENV)/package.stamp: pyproject.toml $(VENV)/run.stamp
 	@touch $@
 
 tools: # programs that tests run, by apt when they are missing
-	@sh tests/tools.sh nginx:nginx-light curl:curl
+	@sh tests/tools.sh nginx:nginx-light curl:curl setpriv:util-linux initdb:postgresql pgbouncer:pgbouncer strace:strace
 
 demo: venv ## a node, three backend servers and a mixed load, live (KEEP=1: stays up)
 	@$(BIN)/taskyard demo $(if $(KEEP),--keep)
@@ -53,6 +56,12 @@ test: test-venv tools lint ## everything: lint, types, contracts, all tests
 
 test-quick: test-venv ## the tests of pure code: seconds
 	$(BIN)/pytest tests/unit
+
+torture: test-venv ## a node killed, frozen, starved and cut off under load, and judged (MINUTES=5 SEED=7)
+	@$(BIN)/python -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+power: test-venv ## the power goes after every single write of a thousand turns (make test: between any two syncs)
+	POWER=every $(BIN)/pytest -n $(WORKERS) tests/power
 
 lint: test-venv ## style, types, layers, portability
 	$(BIN)/ruff check .

@@ -2,6 +2,10 @@
 # Installs the programs that tests need, by apt, where they are missing. Arguments: program:package …
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
+# Debian keeps the programs of a PostgreSQL server in a folder of its version.
+for folder in /usr/lib/postgresql/*/bin; do
+    PATH="$PATH:$folder"
+done
 missing=""
 for pair in "$@"; do
     command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"

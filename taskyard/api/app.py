@@ -163,18 +163,18 @@ class App:
             await operation.before(call)
         limit = self._result_most if operation.results else self._body_most
         try:
-            raw = await read_body(call.request, limit, self.node)
+            call.raw = await read_body(call.request, limit, self.node)
         except BodyTooLarge:
             if operation.too_large is not None:
                 await operation.too_large(call)
             raise
         try:
-            call.raw = raw
             takes = operation.takes
-            if not raw and takes.optional:
-                raw = b"{}"
-            body = takes.read(raw, call.warnings, strict=call.strict)
-            return self._reply(call, await operation.handler(call, body))
+            raw = call.raw if call.raw or not takes.optional else b"{}"
+            # No name for the body here, nor for its bytes: a call that waits for long may let go of them.
+            reply = operation.handler(call, takes.read(raw, call.warnings, strict=call.strict))
+            del raw
+            return self._reply(call, await reply)
         finally:
             self.node.release(len(call.raw))
 

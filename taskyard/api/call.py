@@ -16,6 +16,7 @@ from taskyard.host.port import NodePort
 from taskyard.tokens import Principal
 
 R = TypeVar("R", bound=Result)
+W = TypeVar("W")
 NOBODY = Principal("", frozenset())
 
 
@@ -60,6 +61,11 @@ class Call:
         """Whose tasks the caller may see and change; `None`: all."""
         return None if "admin" in self.who.roles else self.who.sub
 
+    def let_go(self) -> None:
+        """Give the body's bytes back to the budget before the answer: what they say is stored."""
+        self.node.release(len(self.raw))
+        self.raw = b""
+
     def header(self, name: bytes) -> str | None:
         """A request header's value (the name in lower case); bytes that are not UTF-8 are replaced."""
         value = self.request_headers.get(name)
@@ -73,11 +79,12 @@ class Call:
         """Wait for something as long as the client stays. Raises `HungUp`."""
         return await self.watch(asyncio.ensure_future(waiting))
 
-    async def watch(self, waiter: asyncio.Future[bool]) -> bool:
+    async def watch(self, waiter: asyncio.Future[W]) -> W:
         """As `until`, for a wait that has begun."""
         gone = self.request.when_gone()
         try:
-            await asyncio.wait({waiter, gone}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {waiter, gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if waiter.done():
                 return waiter.result()
             raise HungUp

@@ -15,7 +15,7 @@ from taskyard.api.problems import FORBIDDEN, UNAUTHORIZED
 from taskyard.api.tasks import task_id_of
 from taskyard.domain.outcomes import VERDICTS, Effect, Outcome, Word
 from taskyard.engine import facts
-from taskyard.engine.plan import TaskDone
+from taskyard.engine.plan import Result, TaskDone
 from taskyard.host.errors import Overloaded
 from taskyard.wire.base import METADATA_BYTES, Answer, present
 from taskyard.wire.reader import Invalid, Reader
@@ -141,11 +141,19 @@ async def too_large(call: Call) -> None:
 
 
 async def _decide(call: Call, fact: facts.CalledBack) -> Answer:
+    decided = call.node.put(fact)
     try:
         async with asyncio.timeout(DECIDED_WITHIN_S):
-            result = await call.node.ask(fact)  # what is not waited for is decided all the same
+            result = await asyncio.shield(decided)
     except TimeoutError:
         # On one node a callback is stored by the turn that decides it: until then nothing may be promised.
+        size, call.raw = len(call.raw), b""
+
+        def let_go(late: asyncio.Future[Result]) -> None:
+            late.exception()  # nobody waits for it any more
+            call.node.release(size)
+
+        decided.add_done_callback(let_go)
         raise Overloaded("the callback is not stored yet; sending it again does no harm", RETRY_AFTER_MS) from None
     return _updated(granted(result, TaskDone))
 

@@ -214,7 +214,10 @@ OPERATIONS = (
         aliases=("/api/stats/server/{id}",),
         tag="Statistics",
         summary="A server's figures over time",
-        description="Of the day `date`, or since its registration. `uptime` is the share of that time it was online.",
+        description=(
+            "Of the day `date`, or since its registration. `uptime` is the share of that time it was online. Each "
+            "attempt counts once, when it ends or is given up; a result that comes after that changes no figure."
+        ),
         handler=server_stats,
         takes=DAY,
         answers=(ServerStats,),

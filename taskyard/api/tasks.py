@@ -13,7 +13,8 @@ from taskyard.api.views import read_task, status_of, task_row
 from taskyard.domain.outcomes import Status
 from taskyard.engine import facts
 from taskyard.engine.plan import TaskDone
-from taskyard.store.port import Purged, Store, TaskQuery
+from taskyard.engine.rows import AttemptRow, Record
+from taskyard.store.port import Store, TaskQuery
 from taskyard.wire.base import Answer
 from taskyard.wire.reader import Invalid, Reader
 from taskyard.wire.tasks import BulkFilter, TaskChanged, TaskFilter, TaskList, TaskPage, TaskShown
@@ -77,21 +78,16 @@ async def result(call: Call, _: NoQuery) -> Reply:
     """GET /api/task/{id}/result"""
     task_id, owner = task_id_of(call), call.owner
 
-    def read(store: Store) -> tuple[Status, str | None] | None:
-        record = store.task(task_id, owner)
-        return None if record is None else (status_of(record), store.result(task_id, owner))
-
-    try:
-        found = await call.node.read(read)
-    except Purged:
-        raise Problem(GONE, f"The result of task {task_id} was purged; the record is at /api/task/{task_id}.") from None
-    if found is None:
+    whole = await call.node.read(lambda store: store.whole_task(task_id, owner))
+    if whole is None:
         raise no_task(task_id)
-    status, text = found
-    if status is not Status.COMPLETED or text is None:
+    if whole.record.task.purged:
+        raise Problem(GONE, f"The result of task {task_id} was purged; the record is at /api/task/{task_id}.")
+    status = status_of(whole.record)
+    if status is not Status.COMPLETED or whole.result is None:
         mend = "it has no result" if status.ended else "ask again when it has ended"
         raise Problem(CONFLICT, f"Task {task_id} is {status.name}: {mend}.", status=status)
-    return Reply(text.encode())
+    return Reply(whole.result.encode())
 
 
 def query_of(call: Call, filter_: TaskFilter | BulkFilter, *, before: str | None, limit: int) -> TaskQuery:
@@ -120,6 +116,15 @@ def query_of(call: Call, filter_: TaskFilter | BulkFilter, *, before: str | None
     )
 
 
+def _earlier(store: Store, record: Record) -> list[AttemptRow]:
+    """What a row of a list needs of a task's history: one that waits has its latest start there alone."""
+    queue = record.queue
+    if queue is None or not queue.attempts:
+        return []
+    # The row may be older than the history by now.
+    return [entry for entry in store.history(record.task.id) if entry.attempt <= queue.attempts]
+
+
 async def list_tasks(call: Call, page: TaskPage) -> Answer:
     """GET /api/tasks"""
     before: str | None = None
@@ -132,11 +137,7 @@ async def list_tasks(call: Call, page: TaskPage) -> Answer:
 
     def read(store: Store) -> TaskList:
         found = store.tasks(query)
-        rows = [
-            # Only a task that waits for another attempt has its latest start in the history alone.
-            task_row(record, store.history(record.task.id) if record.queue and record.queue.attempts else ())
-            for record in found.records
-        ]
+        rows = [task_row(record, _earlier(store, record)) for record in found.records]
         return TaskList(tasks=rows, next_cursor=found.next_before and pack(found.next_before, call.owner))
 
     return await call.node.read(read)

@@ -12,7 +12,7 @@ from taskyard.domain.outcomes import Outcome, Status
 from taskyard.engine.rows import AttemptRow, Record
 from taskyard.host.bulk import status_of_record
 from taskyard.host.port import ServerView
-from taskyard.store.port import Purged, Store
+from taskyard.store.port import Store, WholeTask
 from taskyard.wire import servers as wire_servers
 from taskyard.wire import tasks as wire_tasks
 
@@ -133,27 +133,21 @@ def read_task(
     store: Store, task_id: str, owner: str | None, *, with_payload: bool = False
 ) -> tuple[wire_tasks.Task, Status] | None:
     """A whole task as one owner may see it. For a reader thread."""
-    record = store.task(task_id, owner)
-    if record is None:
-        return None
-    history = store.history(task_id)
-    result: Raw | None = None
-    payload: Raw | msgspec.UnsetType | None = UNSET
+    whole = store.whole_task(task_id, owner, payload=with_payload)
+    return None if whole is None else task_shown(whole, with_payload=with_payload)
+
+
+def task_shown(whole: WholeTask, *, with_payload: bool = False) -> tuple[wire_tasks.Task, Status]:
+    """A whole task as its owner sees it, and its status."""
+    record, history = whole.record, whole.history
     status = status_of(record)
-    try:
-        if status is Status.COMPLETED:
-            result = raw(store.result(task_id, owner))
-        if with_payload:
-            payload = raw(store.payload(task_id, owner))
-    except Purged:
-        payload = None if with_payload else UNSET
     task = wire_tasks.Task(
         **_common(record, last_start(record, history)),  # type: ignore[arg-type]
-        result=result,
+        result=raw(whole.result) if status is Status.COMPLETED else None,
         history=_entries(record, history),
         resubmit_of=record.task.resubmit_of,
-        resubmitted_as=store.resubmitted_as(task_id, owner),
-        payload=payload,
+        resubmitted_as=whole.resubmitted_as,
+        payload=raw(whole.payload) if with_payload else UNSET,
     )
     return task, status
 

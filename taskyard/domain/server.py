@@ -138,6 +138,12 @@ class Server:
         self.paused_until = max(self.paused_until or 0, until)
         self.dirty = True
 
+    def worked(self) -> None:
+        """It ended an attempt otherwise than by declining it: the next pause is a short one again."""
+        if self.pause_step_ms:
+            self.pause_step_ms = 0
+            self.dirty = True
+
     def let_go(self) -> None:
         """It can be reached again, as a passed check says."""
         if self.held:

@@ -155,8 +155,8 @@ def _judge_server(turn: Turn, server: Server, fact: Ended) -> None:
     if fact.effect is Effect.PAUSE:
         server.pause(now, fact.pause_ms)
         return
-    if fact.outcome is not Outcome.ACCEPTED:
-        server.pause_step_ms = 0
+    if fact.outcome is not Outcome.ACCEPTED:  # one that accepts may still hand the task back
+        server.worked()
     if fact.effect is Effect.SUSPECT:
         server.health.suspect(now)
 
@@ -175,6 +175,8 @@ def called_back(turn: Turn, fact: CalledBack) -> None:
     run = turn.memory.runs.get((task.id, attempt))
     if run is not None:
         run.server.heard_at = turn.now
+        if outcome is not None and outcome is not Outcome.DECLINED:
+            run.server.worked()
     if run is not None and run.task is None and outcome is not None:
         turn.free(run)  # given up, lingering: now the backend says that it is done
         turn.touch_server(run.server)
@@ -223,7 +225,11 @@ def _repeat_or_refuse(turn: Turn, fact: CalledBack, task: Task) -> None:
 
 
 def _after_the_fact(turn: Turn, fact: CalledBack, task: Task, run: Run | None, outcome: Outcome | None) -> None:
-    """The latest attempt was given up and the task waits: a late COMPLETED is taken, a repeated end is agreed to."""
+    """The latest attempt was given up and the task waits: a late COMPLETED is taken, a repeated end is agreed to.
+
+    Counters and averages are not touched: the attempt was counted as what it was given up for. Each counts once, and
+    the figures are at any time those of the history; nor should a policy learn from a span that went past its limit.
+    """
     if outcome is Outcome.COMPLETED:
         turn.memory.dequeue(task)
         end = _ending(fact, outcome)

@@ -2,8 +2,9 @@
 
 Attempts that a stopped node was dispatching are `lost` (nobody knows how far they came) and their tasks go back to
 their places, due within a few seconds so that a herd is spread. After a failed commit the node lives on: what it still
-sends, or has an answer to, is not lost. Accepted attempts wait on for their callbacks, with at least a minute left.
-Lingers run on. Staleness of servers counts from now.
+sends, or has an answer to, is not lost. Accepted attempts wait on for their callbacks, with at least a minute left; but
+each gets that only once, or a node that starts again and again would never time one out. Lingers run on. Staleness of
+servers counts from now.
 """
 
 from __future__ import annotations
@@ -105,7 +106,11 @@ def _adopt_runs(turn: Turn, snapshot: Snapshot, alive: Collection[tuple[str, int
         memory.tasks[task.id] = task
         memory.processing += 1
         run = run_of(row, server or _ghost(row.server_id, now), task)
-        run.limit_at = max(run.limit_at, now + limits.recovery_grace_ms)
+        least = now + limits.recovery_grace_ms
+        if run.limit_at < least and run.limit_at <= run.started_at + task.spec.timeout_ms:
+            run.limit_at = least  # a limit above what the task asks for says that this was done before
+            run.dirty = True
+            turn.touched_runs.add(run)
         run.beat_at = now
         run.saved_progress_at = now
         memory.hold(run, now)

@@ -74,7 +74,7 @@ def submit(turn: Turn, fact: Submitted) -> None:
     memory.keep_payload(task, fact.payload)
     memory.enqueue(task)
     writes = turn.plan.writes
-    writes.tasks.append(new_task_row(task))
+    writes.tasks.append(new_task_row(spec, lane.id))
     writes.payloads.append((spec.id, fact.payload))
     if spec.tags:
         writes.tags += [(tag, spec.id) for tag in dict.fromkeys(spec.tags)]

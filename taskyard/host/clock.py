@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from random import Random, SystemRandom
 
 _chance = Random(SystemRandom().getrandbits(256))  # ids are unique, not secret
@@ -11,15 +12,22 @@ _chance = Random(SystemRandom().getrandbits(256))  # ids are unique, not secret
 class Clock:
     """Wall time in int ms that moves with the monotonic clock, so that a step of the wall clock moves no timer.
 
-    `not_before` is the latest time the store has seen: stored time never goes back.
+    `not_before` is the latest time the store has seen: stored time never goes back. `wall` and `monotonic` tell ns.
     """
 
-    def __init__(self, not_before: int = 0) -> None:
-        self._offset = max(time.time_ns() // 1_000_000, not_before) - time.monotonic_ns() // 1_000_000
+    def __init__(
+        self,
+        not_before: int = 0,
+        *,
+        wall: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._monotonic = monotonic
+        self._offset = max(wall() // 1_000_000, not_before) - monotonic() // 1_000_000
 
     def now(self) -> int:
         """Ms since the epoch; never less than before."""
-        return time.monotonic_ns() // 1_000_000 + self._offset
+        return self._monotonic() // 1_000_000 + self._offset
 
     def not_before(self, moment: int) -> None:
         """Move on to `moment` if the clock is behind it."""

@@ -13,6 +13,7 @@ from taskyard.domain.server import Server
 from taskyard.engine.facts import Ended, Fact, SlotFreed
 from taskyard.engine.plan import Abort, Dispatch
 from taskyard.host.answers import read_failure, read_reply
+from taskyard.host.budget import Budget
 from taskyard.host.keys import Keys
 from taskyard.host.transport.port import Limits, Lines, Reply, Transport, TransportError, lines
 from taskyard.settings import Settings
@@ -25,12 +26,16 @@ _encode = msgspec.json.encode
 
 
 class Dispatcher:
-    """Sends attempts. `put` takes the facts it makes, `servers` finds a server, `now` is the node's clock."""
+    """Sends attempts, none while `budget` is tight; their results are booked in it.
+
+    `put` takes the facts it makes, `servers` finds a server, `now` is the node's clock.
+    """
 
     def __init__(
         self,
         settings: Settings,
         transport: Transport,
+        budget: Budget,
         keys: Keys,
         put: Callable[[Fact], None],
         servers: Callable[[str], Server | None],
@@ -39,6 +44,7 @@ class Dispatcher:
     ) -> None:
         self._settings = settings
         self._transport = transport
+        self._budget = budget
         self._keys = keys
         self._put = put
         self._servers = servers
@@ -88,7 +94,7 @@ class Dispatcher:
         """The usual way: no task, no waiting. `None` when it takes more than that; then nothing was sent."""
         server = self._servers(effect.server_id)
         payload = effect.payload
-        if server is None or payload is None:
+        if server is None or payload is None or self._budget.tight:
             return None
         sent = self._transport.post_now(
             server.predict,
@@ -109,7 +115,7 @@ class Dispatcher:
             return
         error = answered.exception()
         if error is None:
-            self._put(self._read(effect, answered.result(), server_is_async))
+            self._tell(self._read(effect, answered.result(), server_is_async))
         elif isinstance(error, TransportError):
             self._put(read_failure(effect.task_id, effect.attempt, error))
         else:
@@ -119,8 +125,10 @@ class Dispatcher:
     async def _send(self, effect: Dispatch) -> None:
         """The long way: a connection must be made, or waited for."""
         key = (effect.task_id, effect.attempt)
-        server = self._servers(effect.server_id)
         try:
+            if self._budget.tight:
+                await self._budget.room()
+            server = self._servers(effect.server_id)
             if server is None:
                 return  # removed in the same moment: the engine has given the attempt up
             if effect.payload is None:
@@ -135,12 +143,17 @@ class Dispatcher:
             fact = _not_sent(effect, "the node failed to send the request")
         finally:
             self._running.pop(key, None)
+        self._tell(fact)
+
+    def _tell(self, fact: Ended) -> None:
+        if fact.result is not None:
+            self._budget.add(len(fact.result))
         self._put(fact)
 
     async def _exchange(self, effect: Dispatch, server: Server, payload: str) -> Ended:
         effect.payload = None
         try:
-            reply = await self._transport.post(
+            exchange = self._transport.post(
                 server.predict,
                 self._head(effect, server),
                 self._body(effect, payload),
@@ -148,6 +161,8 @@ class Dispatcher:
                 pool_key=server.id,
                 max_connections=server.max_concurrent + 1,
             )
+            del payload  # the transport lets go of it once it is written
+            reply = await exchange
         except TransportError as error:
             return read_failure(effect.task_id, effect.attempt, error)
         return self._read(effect, reply, server.is_async)

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from taskyard.domain.outcomes import ENDED, Status
-from taskyard.engine.facts import Checked, Fact
+from taskyard.engine.facts import Checked, Ended, Fact
 from taskyard.engine.plan import (
     Abort,
     Answer,
@@ -27,10 +27,12 @@ from taskyard.engine.plan import (
     Result,
     ServerChanged,
 )
+from taskyard.host.budget import Budget
 from taskyard.host.checks import Checks
 from taskyard.host.dispatcher import Dispatcher
 from taskyard.host.errors import Unavailable
 from taskyard.host.metrics import Metrics
+from taskyard.host.port import End
 from taskyard.host.transport.port import Transport
 from taskyard.host.waiters import Waiters
 
@@ -38,9 +40,15 @@ log = structlog.get_logger()
 
 
 class Effects:
-    """Carries out committed plans. `ended` and `changed` are waited for by task, `checked` by server."""
+    """Carries out committed plans. `ended` and `changed` are waited for by task, `checked` by server.
 
-    def __init__(self, dispatcher: Dispatcher, checks: Checks, metrics: Metrics, transport: Transport) -> None:
+    The results that the dispatcher booked in `budget` are given back once they are stored.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, checks: Checks, metrics: Metrics, transport: Transport, budget: Budget
+    ) -> None:
+        self._budget = budget
         self._dispatcher = dispatcher
         self._checks = checks
         self._metrics = metrics
@@ -57,9 +65,9 @@ class Effects:
             Forget: self._forget,
         }
         self._last_ref = 0
-        self.ended: Waiters[str] = Waiters()
-        self.changed: Waiters[str] = Waiters()
-        self.checked: Waiters[str] = Waiters()
+        self.ended: Waiters[str, End] = Waiters()
+        self.changed: Waiters[str, Status] = Waiters()
+        self.checked: Waiters[str, Checked] = Waiters()
 
     def expect(self, fact: Fact) -> asyncio.Future[Result]:
         """Give a fact a number, and return the future of its answer."""
@@ -75,8 +83,14 @@ class Effects:
         for effect in plan.effects:
             carriers[type(effect)](effect)
         for fact in facts:
-            if type(fact) is Checked:
-                self.checked.wake(fact.server_id)
+            if isinstance(fact, Ended):
+                self._release(fact)
+            elif isinstance(fact, Checked):
+                self.checked.wake(fact.server_id, fact)
+        if self.ended:
+            results = dict(plan.writes.results)
+            for row in plan.writes.ended:
+                self.ended.wake(row.id, End(row, results.get(row.id)))
 
     def fail(self, facts: Sequence[Fact], reason: str) -> None:
         """The turn of these facts came to nothing: say so to who asked."""
@@ -87,6 +101,8 @@ class Effects:
 
     def refuse(self, fact: Fact, reason: str) -> None:
         """No turn can take this fact: say so to who asked."""
+        if isinstance(fact, Ended):
+            self._release(fact)
         future = self._answers.pop(fact.ref, None) if fact.ref else None
         if future is not None and not future.done():
             future.set_result(Refusal("bad_request", reason))
@@ -112,13 +128,15 @@ class Effects:
         self._dispatcher.dispatch(effect)
         self._metrics.dispatched(effect)
 
+    def _release(self, fact: Ended) -> None:
+        if fact.result is not None:
+            self._budget.release(len(fact.result))
+
     def _note_change(self, effect: Changed) -> None:
         task_id, status = effect.task_id, effect.status
         if self.changed:
-            self.changed.wake(task_id)
+            self.changed.wake(task_id, status)
         if status in ENDED:
-            if self.ended:
-                self.ended.wake(task_id)
             self._metrics.ended(status)
             if status is not Status.COMPLETED:
                 log.info("task_ended", task=task_id, status=status.name)

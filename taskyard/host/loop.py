@@ -1,7 +1,8 @@
 """The loop of turns: takes facts from the inbox, lets the engine decide, has the store commit, then lets effects out.
 
 One turn at a time; facts that come meanwhile make the next one, which is what batches them. When a commit fails the
-engine is rebuilt from the store, and what can be said again (ends, callbacks) is put back into the inbox.
+engine is rebuilt from the store, and what can be said again (ends, callbacks) is put back into the inbox. The store is
+then away until it has taken a write: to be read is not enough.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from taskyard.engine.limits import Limits
 from taskyard.engine.plan import Plan, Receipt
 from taskyard.engine.recovery import recover
 from taskyard.host.clock import Clock
-from taskyard.host.inbox import REPEATABLE, Inbox, ended_in
+from taskyard.host.inbox import REPEATABLE, Inbox
 from taskyard.host.storage import Storage
 from taskyard.store.port import BadData, StoreError
 
@@ -29,6 +30,8 @@ STALLED_AFTER_MS = 5_000
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
 UNSTORABLE = "the answer cannot be stored"
+# The setting that is written to see whether the store takes writes again.
+PROOF = "recovered_at"
 
 
 class TurnLoop:
@@ -70,6 +73,7 @@ class TurnLoop:
         self._deferred: list[Fact] = []
         self._draining = False
         self._stopping = False
+        self._failures = 0  # of the store, since a turn was last committed
         self._task: asyncio.Task[None] | None = None
         self._turn_began: float | None = None
         self.engine: Engine
@@ -77,7 +81,7 @@ class TurnLoop:
 
     async def start(self) -> None:
         """Recover from the store and begin. Raises the store's errors."""
-        await self._recover(())
+        await self._recover()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -136,6 +140,8 @@ class TurnLoop:
             return await self._narrow(facts, error)
         finally:
             self._turn_began = None
+        if plan.writes:
+            self._failures = 0
         self._carry_out(plan, facts)
         self._deferred += plan.deferred
         self._observe(len(facts), time.monotonic() - began)
@@ -156,56 +162,73 @@ class TurnLoop:
 
     async def _narrow(self, facts: Sequence[Fact], error: Exception) -> bool:
         """These facts cannot be taken together: find the one that is at fault, refuse it, and keep the rest."""
-        await self._recover_in_time(facts)
         if len(facts) > 1:
-            middle = len(facts) // 2
-            for half in (facts[:middle], facts[middle:]):
-                await self._take(half)
-            return True
-        log.error("fact_refused", kind=type(facts[0]).__name__ if facts else "none", reason=str(error))
+            self._inbox.split(facts)
+        elif facts:
+            self._refuse_alone(facts[0], error)
+        await self._recover_in_time()
         if not facts:
+            log.error("turn_impossible", reason=str(error))
             await asyncio.sleep(RETRY_CAP_S)  # it is the state itself: nobody to refuse, and no use to spin
-            return True
-        fact = facts[0]
+        return True
+
+    def _refuse_alone(self, fact: Fact, error: Exception) -> None:
+        """No turn can take this fact. An end that cannot be stored as it is still ends its attempt."""
+        log.error("fact_refused", kind=type(fact).__name__, reason=str(error))
         self._refuse(fact, f"it cannot be stored: {error}")
         if isinstance(fact, Ended) and fact.error != UNSTORABLE:
             end = Ended(
                 task_id=fact.task_id, attempt=fact.attempt, outcome=Outcome.FAILED, final=True, error=UNSTORABLE
             )
             self._inbox.put_back([end])
-        return True
 
     async def _come_back(self, facts: Sequence[Fact], reason: str) -> None:
         """A turn came to nothing: answer who waits, keep what can be said again, recover as soon as possible."""
-        kept = [fact for fact in facts if type(fact) in REPEATABLE]
-        self._fail([fact for fact in facts if type(fact) not in REPEATABLE], reason)
-        self._inbox.put_back(kept)
-        await self._recover_in_time(())
+        self._give_back(facts, reason)
+        self._store_failed(reason)
+        await self._recover_in_time()
 
-    async def _recover_in_time(self, in_hand: Sequence[Fact]) -> None:
+    def _give_back(self, facts: Sequence[Fact], reason: str) -> None:
+        """No turn can be taken over these facts now."""
+        self._fail([fact for fact in facts if type(fact) not in REPEATABLE], reason)
+        self._inbox.put_back([fact for fact in facts if type(fact) in REPEATABLE])
+
+    def _store_failed(self, reason: str) -> None:
+        self.away = reason
+        self._failures += 1
+        log.error("store_away", reason=reason, retry_in_s=self._pause_s())
+
+    def _pause_s(self) -> float:
+        """The pause before the next try: none after the first failure, then longer each time."""
+        doublings = min(self._failures - 2, 16)
+        return 0.0 if doublings < 0 else min(RETRY_CAP_S, RETRY_FIRST_S * 2.0**doublings)
+
+    async def _recover_in_time(self) -> None:
         """Recover, again and again while the store is away."""
-        pause = RETRY_FIRST_S
         while not self._stopping:
+            await asyncio.sleep(self._pause_s())
             try:
-                await self._recover(in_hand)
+                await self._recover()
             except StoreError as error:
-                self.away = str(error)
-                log.error("store_away", reason=self.away, retry_in_s=pause)
-                await asyncio.sleep(pause)
-                pause = min(RETRY_CAP_S, pause * 2)
+                self._store_failed(str(error))
+                # Nobody shall wait for as long as this takes.
+                self._give_back(self._inbox.take_all(), str(error))
             else:
                 if self.away is not None:
                     log.info("store_back")
                 self.away = None
                 return
 
-    async def _recover(self, in_hand: Sequence[Fact]) -> None:
+    async def _recover(self) -> None:
         async with self._storage.turn:
             snapshot = await self._storage.write(lambda store: store.recover(self._limits.wake_entries))
             self._clock.not_before(snapshot.last_time)
-            alive = self._sending() | self._inbox.ended() | ended_in(in_hand)
-            engine, plan = recover(snapshot, self._limits, self._node, self._clock.now(), self._rng, alive)
+            now = self._clock.now()
+            alive = self._sending() | self._inbox.ended()
+            engine, plan = recover(snapshot, self._limits, self._node, now, self._rng, alive)
             engine.memory.draining = self._draining
+            if self.away is not None:
+                plan.writes.settings.append((PROOF, str(now)))
             await self._commit(engine, plan)
         self.engine = engine
         self._carry_out(plan, ())

@@ -55,10 +55,18 @@ class Buckets:
 
 
 class Metrics(Collector):
-    """One node's metrics. `memory` gives the engine's present memory, `sizes` the store's, `now` ms since the epoch."""
+    """One node's metrics.
+
+    `memory` gives the engine's present memory, `sizes` the store's, `tight` why the store wants nothing new, `now` the
+    ms since the epoch.
+    """
 
     def __init__(
-        self, memory: Callable[[], Memory], sizes: Callable[[], dict[str, int]], now: Callable[[], int]
+        self,
+        memory: Callable[[], Memory],
+        sizes: Callable[[], dict[str, int]],
+        tight: Callable[[], str | None],
+        now: Callable[[], int],
     ) -> None:
         self._ended = dict.fromkeys((status for status in Status if status.ended), 0)
         self._outcomes: dict[Outcome, int] = {outcome: 0 for outcome in Outcome if outcome is not Outcome.ACCEPTED}
@@ -69,7 +77,7 @@ class Metrics(Collector):
         self._turn = Buckets("taskyard_turn_seconds", "A turn, its commit included.", _TURN_SECONDS)
         self._lag = 0.0
         self._registry = CollectorRegistry()
-        self._registry.register(_Now(memory, sizes, now))
+        self._registry.register(_Now(memory, sizes, tight, now))
         self._registry.register(self)
         self._lag_task: asyncio.Task[None] | None = None
 
@@ -132,10 +140,15 @@ class _Now(Collector):
     """Gauges of the present moment."""
 
     def __init__(
-        self, memory: Callable[[], Memory], sizes: Callable[[], dict[str, int]], now: Callable[[], int]
+        self,
+        memory: Callable[[], Memory],
+        sizes: Callable[[], dict[str, int]],
+        tight: Callable[[], str | None],
+        now: Callable[[], int],
     ) -> None:
         self._memory = memory
         self._sizes = sizes
+        self._tight = tight
         self._now = now
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -150,6 +163,8 @@ class _Now(Collector):
         for name, size in self._sizes().items():
             sizes.add_metric([name], size)
         yield sizes
+        tight = 0.0 if self._tight() is None else 1.0
+        yield GaugeMetricFamily("taskyard_store_tight", "1 when the disk is full: nothing new is taken.", value=tight)
 
     def _pools(self, memory: Memory) -> Iterable[GaugeMetricFamily]:
         depth = GaugeMetricFamily("taskyard_queue_depth", "Queued tasks by pool.", labels=["pool"])

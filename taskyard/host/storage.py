@@ -7,27 +7,48 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import structlog
+
 from taskyard.host.errors import Unavailable
 from taskyard.store.port import Store, StoreError
 
+log = structlog.get_logger()
 T = TypeVar("T")
 READERS = 2
 READS_WAITING_MOST = 256
 
 
 class Storage:
-    """Runs a store's calls off the event loop. `writing` keeps the store's one-writer rule; reads run beside it."""
+    """Runs a store's calls off the event loop. `write` keeps the store's one-writer rule; reads run beside it."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._reads = 0
+        self._was_tight = False
         self.turn = asyncio.Lock()  # held from a turn's lookup to its commit: nothing may be written in between
 
     async def write(self, call: Callable[[Store], T]) -> T:
         """Run a call that belongs to the writer: lookup, commit, recover, sweep. Raises the store's own errors."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, call, self.store)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writer, call, self.store)
+        finally:
+            self._note_room()
+
+    def tight(self) -> str | None:
+        """Why nothing new should be taken in now, though results can be stored; `None`: all is well."""
+        return self.store.tight()
+
+    def _note_room(self) -> None:
+        tight = self.store.tight()
+        if (tight is not None) is self._was_tight:
+            return
+        self._was_tight = tight is not None
+        if tight is not None:
+            log.error("disk_full", reason=tight)
+        else:
+            log.info("disk_has_room")
 
     async def read(self, query: Callable[[Store], T]) -> T:
         """Run a read. Raises `Unavailable` when the store cannot answer or too many reads wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -13,6 +14,8 @@ from taskyard.store.port import StoreError
 log = structlog.get_logger()
 BATCH = 200
 IDLE_S = 60.0
+# How often it is looked whether a full disk has room again.
+TIGHT_S = 5.0
 BETWEEN_S = 0.05
 
 
@@ -44,4 +47,11 @@ class Sweeper:
             except StoreError as error:
                 log.warning("sweep_failed", reason=str(error))
                 gone = 0
-            await asyncio.sleep(BETWEEN_S if gone >= BATCH else IDLE_S)
+            await self._pause(BETWEEN_S if gone >= BATCH else IDLE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, TIGHT_S))
+            if self._storage.tight() is not None:
+                return

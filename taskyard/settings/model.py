@@ -72,6 +72,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     data_dir: Annotated[
         str, _is("text", "The folder of the database and key files, made (0700) if missing.", flag=True)
     ] = "./taskyard-data"
+    ballast: Annotated[
+        int, _is("size", "Room on the disk that is kept for results when it is full; 0 keeps none.", 0, 1 << 40)
+    ] = 64 * MIB
     database: (
         Annotated[Secret, _is("database", "PostgreSQL instead of a file. Not in this version: refused.", flag=True)]
         | None

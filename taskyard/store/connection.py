@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from taskyard.store.port import BadData, OutcomeUnknown, StoreError, Unusable
+from taskyard.store.port import BadData, DiskFull, OutcomeUnknown, StoreError, Unusable
 from taskyard.store.queries import widened
 
 Value = int | str | None
@@ -51,6 +51,12 @@ def read_failure(error: sqlite3.Error) -> StoreError:
     return StoreError("the database cannot be read (" + str(error) + ")")
 
 
+def _write_failure(error: sqlite3.Error) -> OutcomeUnknown:
+    reason = "the database cannot be written (" + str(error) + ")"
+    # A frame of the WAL found no room, so the commit's own, the last one, is not there.
+    return DiskFull(reason) if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" else OutcomeUnknown(reason)
+
+
 def _untouched(path: Path) -> str:
     """How to open a file that is only looked at. Where no journal is open, SQLite shall make none beside it either."""
     for suffix in ("-wal", "-journal"):
@@ -70,15 +76,8 @@ class Connection:
 
     def __init__(self, path: Path, *, writer: bool = False, read_only: bool = False) -> None:
         self.path = path
-        self._db = sqlite3.connect(
-            path.absolute().as_uri() + (_untouched(path) if read_only else "?mode=rw"),
-            uri=True,
-            timeout=_BUSY_S,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
         self._wide: dict[str, list[tuple[int, str]]] = {}
+        self._db = self._open(path.absolute().as_uri() + (_untouched(path) if read_only else "?mode=rw"))
         if writer:
             # Before the first table: a file's form is settled then.
             self._pragma("PRAGMA auto_vacuum = INCREMENTAL")
@@ -91,6 +90,16 @@ class Connection:
         else:
             self._pragma("PRAGMA query_only = ON")
         self._pragma("PRAGMA cache_size = -" + str(_WRITER_CACHE_KIB if writer else _READER_CACHE_KIB))
+
+    def _open(self, uri: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            uri,
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
 
     def _pragma(self, statement: str) -> Any:
         row = self._db.execute(statement).fetchall()
@@ -147,7 +156,7 @@ class Connection:
             raise BadData("the store refuses a value (" + str(error) + ")") from error
         except sqlite3.Error as error:
             self._rollback()
-            raise OutcomeUnknown("the database cannot be written (" + str(error) + ")") from error
+            raise _write_failure(error) from error
         except BaseException:
             self._rollback()
             raise

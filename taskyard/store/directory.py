@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ class DataDirectory:
         self._lock = FileLock(path / _LOCK, timeout=0, mode=0o600, thread_local=False)
         try:
             if create and not path.exists():
-                path.mkdir(mode=0o700, parents=True)
+                _make(path)
             self._check()
             if not create and not self.database.is_file():
                 raise _unusable(self.database, "there is no such database")
@@ -82,6 +83,26 @@ class DataDirectory:
     def release(self) -> None:
         """Let others have the directory."""
         self._lock.release()
+
+
+def _make(path: Path) -> None:
+    """Make a directory with what is missing above it, so that it is there after a power loss too."""
+    missing = [path, *(parent for parent in path.parents if not parent.exists())]
+    path.mkdir(mode=0o700, parents=True)
+    for made in missing:
+        with suppress(PermissionError):  # a directory that one may write to and not read
+            sync_directory(made.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make durable which files a directory has. Raises `OSError`."""
+    if os.name != "posix":  # elsewhere a directory cannot be opened
+        return
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _check_private(path: Path, mode: str) -> None:

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from taskyard.engine.rows import Record
-from taskyard.store.connection import Connection, Value
 from taskyard.store.port import Page, TaskQuery
-from taskyard.store.queries import QUERIES
-from taskyard.store.records import records
-from taskyard.store.turns import id_list
 
 # Rows that one call may examine: about 60 ms.
 EXAMINE_MOST: Final = 10_000
@@ -32,6 +28,16 @@ _ID: Final = "task_"
 _LOWEST: Final = _ID
 _HIGHEST: Final = _ID + "g"
 _TIME_MOST: Final = (1 << 48) - 1
+
+
+class Reader(Protocol):
+    """One state of a database, and the statements of its `lists.sql` by their names."""
+
+    def rows(self, name: str, values: Sequence[int | str] = ()) -> Sequence[Any]:
+        """All rows of a statement."""
+
+    def records(self, ids: list[str]) -> list[Record]:
+        """The tasks of a list, in any order."""
 
 
 class _Row(NamedTuple):
@@ -50,14 +56,14 @@ class _Part(NamedTuple):
     """One index to walk: a statement of `lists.sql` and its first parameters."""
 
     statement: str
-    values: tuple[Value, ...] = ()
+    values: tuple[int | str, ...] = ()
 
 
 class _Source:
     """Tasks by id downwards, merged from the parts of one filter. Reads ahead by steps."""
 
-    def __init__(self, connection: Connection, parts: Sequence[_Part], below: str, lowest: str) -> None:
-        self._connection = connection
+    def __init__(self, reader: Reader, parts: Sequence[_Part], below: str, lowest: str) -> None:
+        self._reader = reader
         self._parts = parts
         self._lowest = lowest
         self.below = below
@@ -67,9 +73,8 @@ class _Source:
     def read(self, most: int) -> list[_Row]:
         """The next rows, newest first."""
         found: dict[str, _Row] = {}
-        for part in self._parts:
-            values = (*part.values, self.below, self._lowest, most)
-            rows = self._connection.rows(QUERIES[part.statement], values)
+        for name, values in self._parts:
+            rows = self._reader.rows(name, (*values, self.below, self._lowest, most))
             self.examined += len(rows)
             for row in rows:
                 found[row[0]] = _Row._make(row)
@@ -80,24 +85,24 @@ class _Source:
         return [found[task_id] for task_id in ids]
 
 
-def list_tasks(connection: Connection, query: TaskQuery) -> Page:
-    """A page of tasks, newest first. Call it within one state of the database."""
+def list_tasks(reader: Reader, query: TaskQuery) -> Page:
+    """A page of tasks, newest first."""
     below, lowest = _range(query)
     if query.statuses == () or below <= lowest or query.limit < 1:
         return Page([], None)
-    search = _Search(connection, query)
-    sources = [_Source(connection, parts, below, lowest) for parts in search.sources()]
+    search = _Search(reader, query)
+    sources = [_Source(reader, parts, below, lowest) for parts in search.sources()]
     source, rows = _most_selective(sources)
     matches: list[str] = []
     while True:
         matches += [row.id for row in rows if search.matches(row)]
         if len(matches) > query.limit:
             page = matches[: query.limit]
-            return Page(_read(connection, page), page[-1])
+            return Page(_read(reader, page), page[-1])
         if source.exhausted:
-            return Page(_read(connection, matches), None)
+            return Page(_read(reader, matches), None)
         if source.examined >= EXAMINE_MOST:
-            return Page(_read(connection, matches), source.below)
+            return Page(_read(reader, matches), source.below)
         rows = source.read(_STEP)
 
 
@@ -125,26 +130,24 @@ def _most_selective(sources: list[_Source]) -> tuple[_Source, list[_Row]]:
     return best, best_rows
 
 
-def _read(connection: Connection, ids: list[str]) -> list[Record]:
-    if not ids:
-        return []
-    found = records(connection.rows(QUERIES["records"], (id_list(ids),)))
+def _read(reader: Reader, ids: list[str]) -> list[Record]:
+    found = reader.records(ids) if ids else []
     return sorted(found, key=lambda record: record.task.id, reverse=True)
 
 
 class _Search:
     """A query's filters: the indexes that each allows, and the check of a row against them all."""
 
-    def __init__(self, connection: Connection, query: TaskQuery) -> None:
-        self._connection = connection
+    def __init__(self, reader: Reader, query: TaskQuery) -> None:
+        self._reader = reader
         self._query = query
         self._lanes: set[int] | None = None
         if query.capability is not None:
-            self._lanes = {lane for (lane,) in connection.rows(QUERIES["lanes_with"], (query.capability,))}
+            self._lanes = {lane for (lane,) in reader.rows("lanes_with", (query.capability,))}
         self._id: str | None = None
         if query.q is not None:
-            row = connection.row(QUERIES["list_by_id"], (query.q, _HIGHEST, _LOWEST, 1))
-            if row is not None and query.owner in (None, row[1]):
+            rows = reader.rows("list_by_id", (query.q, _HIGHEST, _LOWEST, 1))
+            if rows and query.owner in (None, rows[0][1]):
                 self._id = query.q
 
     def sources(self) -> list[list[_Part]]:
@@ -175,10 +178,10 @@ class _Search:
     def _types_like(self, prefix: str) -> list[str]:
         """The types that begin with a prefix; of many, one more than are merged."""
         types: list[str] = []
-        row = self._connection.row(QUERIES["type_from"], (prefix,))
-        while row is not None and row[0].startswith(prefix) and len(types) <= _MERGE_MOST:
-            types.append(row[0])
-            row = self._connection.row(QUERIES["type_after"], (row[0],))
+        rows = self._reader.rows("type_from", (prefix,))
+        while rows and rows[0][0].startswith(prefix) and len(types) <= _MERGE_MOST:
+            types.append(rows[0][0])
+            rows = self._reader.rows("type_after", (types[-1],))
         return types
 
     def matches(self, row: _Row) -> bool:

@@ -21,6 +21,10 @@ class OutcomeUnknown(StoreError):
     """A commit failed, or may have: drop memory and recover."""
 
 
+class DiskFull(OutcomeUnknown):
+    """A commit found no room on the disk. Nothing of it was stored."""
+
+
 class BadData(StoreError):
     """The store refuses a value in a plan; nothing of the plan was stored."""
 
@@ -57,6 +61,16 @@ class Page(NamedTuple):
     next_before: str | None
 
 
+class WholeTask(NamedTuple):
+    """A task and all that is its, at one moment. `result` and `payload` are JSON text, `None` when there is none."""
+
+    record: Record
+    history: list[AttemptRow]
+    result: str | None
+    payload: str | None
+    resubmitted_as: str | None
+
+
 class Purged(Exception):
     """The task's payload and result were erased."""
 
@@ -85,6 +99,9 @@ class Store(Protocol):
 
     def task(self, task_id: str, owner: str | None) -> Record | None:
         """A task with its live state."""
+
+    def whole_task(self, task_id: str, owner: str | None, *, payload: bool = False) -> WholeTask | None:
+        """A task with its history, its result and, if asked for, its payload: all of one state of the database."""
 
     def tasks(self, query: TaskQuery) -> Page:
         """A page of tasks, by index and never by a scan of payloads."""
@@ -116,8 +133,11 @@ class Store(Protocol):
     def check(self) -> None:
         """Raises `StoreError` when the store cannot be read and written now."""
 
+    def tight(self) -> str | None:
+        """Why nothing new should be taken in, though results can be stored; `None`: all is well. Costs nothing."""
+
     def sizes(self) -> dict[str, int]:
-        """Sizes in bytes for metrics: "database", "wal"."""
+        """Sizes in bytes for metrics, by name."""
 
     def close(self) -> None:
         """Release everything; calls after it are errors."""

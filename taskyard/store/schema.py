@@ -5,8 +5,10 @@ Everything is checked on a connection that cannot write: a file that is refused 
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from taskyard.store.connection import Connection
@@ -24,6 +26,37 @@ _RESTORE: Final = ": restore it from a backup, or move it away"
 
 def check_file(path: Path, wal: Path) -> None:
     """Refuse a file that is foreign, newer or damaged. An empty one is a database to be. Raises `Unusable`."""
+    journal = path.with_name(path.name + "-journal")
+    if journal.exists() and journal.stat().st_size:
+        _check_rolled_back(path, journal)
+    else:
+        _check(path, wal)
+
+
+def _check_rolled_back(path: Path, journal: Path) -> None:
+    """Check what SQLite would make of a file and the journal of a change that was cut off, on a copy of both.
+
+    A first start that dies before there is a WAL leaves such a pair, so it is small if it is ours.
+    """
+    if path.stat().st_size + journal.stat().st_size > _FULL_CHECK_BYTES:
+        raise Unusable(str(path) + ": beside it lies a journal that is not ours: choose another --data-dir")
+    with TemporaryDirectory(prefix="check-", dir=path.parent) as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        shutil.copyfile(journal, Path(folder) / journal.name)
+        try:
+            connection = Connection(copy)
+            try:
+                connection.identity()  # the first read rolls back
+            finally:
+                connection.close()
+            _check(copy, copy.with_name(copy.name + "-wal"))
+        except (sqlite3.Error, Unusable) as error:
+            words = str(error).removeprefix(str(copy) + ": ")
+            raise Unusable(str(path) + ": it cannot be recovered (" + words + ")" + _RESTORE) from error
+
+
+def _check(path: Path, wal: Path) -> None:
     size = path.stat().st_size
     if size == 0:
         return

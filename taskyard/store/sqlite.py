@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
 from taskyard.store import start, turns
-from taskyard.store.connection import WAL_MOST_BYTES, Connection
+from taskyard.store.ballast import Ballast
+from taskyard.store.connection import WAL_MOST_BYTES, Connection, Value, read_failure
 from taskyard.store.directory import DataDirectory
 from taskyard.store.listing import list_tasks
-from taskyard.store.port import OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable
+from taskyard.store.port import DiskFull, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable, WholeTask
 from taskyard.store.queries import QUERIES
 from taskyard.store.records import records
 from taskyard.store.schema import check_file, migrate
 
-# Below this much room a full disk is near: not ready, so that somebody looks before results cannot be written.
-_FREE_LEAST_BYTES: Final = 64 << 20
+_BALLAST: Final = "ballast"
+# To open a database takes some room beside it: the shared memory of its WAL, and what a cut-off write has left.
+_START_BYTES: Final = 1 << 20
 _READERS_KEPT: Final = 8
 # How often the WAL's size is looked at, in commits; and how many free pages a sweep gives back.
 _WAL_LOOK: Final = 64
@@ -34,17 +36,26 @@ _RELEASE_PAGES: Final = 256
 class SqliteStore:
     """A `Store` in a data directory.
 
-    `path` is the directory; with `create` what is missing in it is made, otherwise it must be there. Raises `Unusable`.
+    `path` is the directory; with `create` what is missing in it is made, otherwise it must be there. `ballast` is the
+    size in bytes of what is kept for a full disk. Raises `Unusable`.
     """
 
     def __init__(
-        self, path: Path | str, *, create: bool = True, connect: Callable[..., Connection] = Connection
+        self,
+        path: Path | str,
+        *,
+        create: bool = True,
+        ballast: int = 0,
+        connect: Callable[..., Connection] = Connection,
     ) -> None:
         self._connect = connect
         self._directory = DataDirectory(Path(path), create=create)
+        self._ballast = Ballast(self._directory.path / _BALLAST, ballast)
         try:
+            self._find_room()
             check_file(self._directory.database, self._directory.beside("-wal"))
             self._writer = self._open_writer()
+            self._ballast.keep()
         except BaseException:
             self._directory.release()
             raise
@@ -67,6 +78,18 @@ class SqliteStore:
             raise Unusable(str(path) + ": it cannot be opened (" + str(error) + ")") from error
         return writer
 
+    def _find_room(self) -> None:
+        """A start needs some; without it, a sound database would look damaged. Raises `Unusable`."""
+        path = self._directory.path
+        try:
+            self._ballast.take_over()
+            if self._directory.free_bytes() < _START_BYTES:
+                self._ballast.release()
+                if self._directory.free_bytes() < _START_BYTES:
+                    raise Unusable(str(path) + ": the disk is full: make room for the database to be opened")
+        except OSError as error:
+            raise Unusable(str(path) + ": " + str(error.strerror) + ": give it to this user") from error
+
     # --- the turn ----------------------------------------------------------------------------------------------------
 
     def lookup(self, ask: Lookup) -> Found:
@@ -78,6 +101,14 @@ class SqliteStore:
     def commit(self, plan: Plan) -> Receipt:
         """Store a plan and read what it asks for, in one durable transaction. Raises `BadData` or `OutcomeUnknown`."""
         self._check_open()
+        try:
+            return self._commit(plan)
+        except DiskFull:
+            if not self._ballast.release():
+                raise
+        return self._commit(plan)
+
+    def _commit(self, plan: Plan) -> Receipt:
         with self._changing():
             turns.write(self._writer, plan.writes)
             return turns.read(self._writer, plan)
@@ -91,8 +122,12 @@ class SqliteStore:
         return snapshot
 
     def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
-        """Remove at most `most` tasks that ended before a time, and expired keys. Raises `OutcomeUnknown`."""
+        """Remove at most `most` tasks that ended before a time, and expired keys. Raises `OutcomeUnknown`.
+
+        The ballast is made again here, when there is room for it.
+        """
         self._check_open()
+        self._ballast.keep()
         with self._changing():
             removed = start.sweep(self._writer, ended_before, keys_before, most)
         self._writer.release(_RELEASE_PAGES)
@@ -120,7 +155,10 @@ class SqliteStore:
         with self._idle_guard:
             reader = self._idle.pop() if self._idle else None
         if reader is None:
-            reader = self._connect(self._directory.database)
+            try:
+                reader = self._connect(self._directory.database)
+            except sqlite3.Error as error:
+                raise read_failure(error) from error
         try:
             with reader.reading():
                 yield reader
@@ -135,18 +173,27 @@ class SqliteStore:
     def task(self, task_id: str, owner: str | None) -> Record | None:
         """A task with its live state."""
         with self._reading() as reader:
-            found = records(reader.rows(QUERIES["record"], (task_id,)))
-        return found[0] if found and _may_see(owner, found[0].task.owner) else None
+            return _record(reader, task_id, owner)
+
+    def whole_task(self, task_id: str, owner: str | None, *, payload: bool = False) -> WholeTask | None:
+        """A task with all that is its, of one state of the database."""
+        with self._reading() as reader:
+            record = _record(reader, task_id, owner)
+            if record is None:
+                return None
+            *_, result = reader.row(QUERIES["result"], (task_id,))
+            *_, sent = reader.row(QUERIES["payload"], (task_id,)) if payload else (None,)
+            return WholeTask(record, _history(reader, task_id), result, sent, _repetition(reader, task_id, owner))
 
     def tasks(self, query: TaskQuery) -> Page:
         """A page of tasks."""
         with self._reading() as reader:
-            return list_tasks(reader, query)
+            return list_tasks(_Lists(reader), query)
 
     def history(self, task_id: str) -> list[AttemptRow]:
         """The history entries of a task, oldest first."""
         with self._reading() as reader:
-            return [AttemptRow._make(row) for row in reader.rows(QUERIES["history"], (task_id,))]
+            return _history(reader, task_id)
 
     def attempt_server(self, task_id: str, attempt: int) -> str | None:
         """The server of an attempt, wherever it is recorded."""
@@ -176,11 +223,7 @@ class SqliteStore:
     def resubmitted_as(self, task_id: str, owner: str | None) -> str | None:
         """The newest task that was submitted as a repetition of this one."""
         with self._reading() as reader:
-            if owner is None:
-                row = reader.row(QUERIES["resubmitted_as"], (task_id,))
-            else:
-                row = reader.row(QUERIES["resubmitted_by"], (task_id, owner))
-        return None if row is None else str(row[0])
+            return _repetition(reader, task_id, owner)
 
     def stats(self, from_hour: int, to_hour: int, scope: str, key: str | None = None) -> list[StatRow]:
         """Counters by hour and key, in order of hour."""
@@ -204,17 +247,26 @@ class SqliteStore:
     # --- the store itself --------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raises `StoreError` when the last write failed, the disk is nearly full or the database cannot be read."""
+        """Raises `StoreError` when the last write failed, the disk is full or the database cannot be read."""
         with self._reading() as reader:
             reader.row(QUERIES["alive"])
         if self._failure is not None:
             raise StoreError(self._failure)
-        if self._directory.free_bytes() < _FREE_LEAST_BYTES:
-            raise StoreError("the disk with the data directory is full: make room")
+        tight = self.tight()
+        if tight is not None:
+            raise StoreError(tight)
+
+    def tight(self) -> str | None:
+        """Why nothing new should be taken in: the ballast was given up, and there is no room for it yet."""
+        return self._ballast.missing()
 
     def sizes(self) -> dict[str, int]:
-        """Sizes in bytes: "database", "wal"."""
-        return {"database": self._directory.size(""), "wal": self._directory.size("-wal")}
+        """Sizes in bytes: "database", "wal", "ballast"."""
+        return {
+            "database": self._directory.size(""),
+            "wal": self._directory.size("-wal"),
+            "ballast": self._ballast.size if self._ballast.held else 0,
+        }
 
     def close(self) -> None:
         """Release everything; calls after it are errors."""
@@ -231,6 +283,36 @@ class SqliteStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed")
+
+
+class _Lists:
+    """A connection as the lists need it."""
+
+    def __init__(self, reader: Connection) -> None:
+        self._reader = reader
+
+    def rows(self, name: str, values: Sequence[Value] = ()) -> list[Any]:
+        return self._reader.rows(QUERIES[name], values)
+
+    def records(self, ids: list[str]) -> list[Record]:
+        return records(self._reader.rows(QUERIES["records"], (turns.id_list(ids),)))
+
+
+def _record(reader: Connection, task_id: str, owner: str | None) -> Record | None:
+    found = records(reader.rows(QUERIES["record"], (task_id,)))
+    return found[0] if found and _may_see(owner, found[0].task.owner) else None
+
+
+def _history(reader: Connection, task_id: str) -> list[AttemptRow]:
+    return [AttemptRow._make(row) for row in reader.rows(QUERIES["history"], (task_id,))]
+
+
+def _repetition(reader: Connection, task_id: str, owner: str | None) -> str | None:
+    if owner is None:
+        row = reader.row(QUERIES["resubmitted_as"], (task_id,))
+    else:
+        row = reader.row(QUERIES["resubmitted_by"], (task_id, owner))
+    return None if row is None else str(row[0])
 
 
 def _may_see(owner: str | None, owner_of_task: str) -> bool:

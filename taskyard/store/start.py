@@ -51,7 +51,7 @@ def _read_runs(connection: Connection, snapshot: Snapshot) -> None:
 
 
 def _read_time(connection: Connection, snapshot: Snapshot) -> None:
-    newest = (connection.row(QUERIES[name]) for name in ("last_created", "last_ended", "last_audited"))
+    newest = (connection.row(QUERIES[name]) for name in ("last_created", "last_ended", "last_audited", "last_counted"))
     times = [row[0] for row in newest if row is not None and row[0] is not None]
     times += [max(server.registered_at, server.last_heartbeat) for server in snapshot.servers]
     snapshot.last_time = max(snapshot.last_time, *times, 0)

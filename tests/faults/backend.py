@@ -1,12 +1,15 @@
 """A backend server of the crash test, as a program: `python -m tests.faults.backend KIND PORT LOG SEED`.
 
-KIND is `direct` (answers with the result), `callback` (accepts and calls back until it is heard) or `failing` (now and
-then fails, in one way or another). Each attempt that comes is in its log before it is answered, and so is each result
-before it is given; every result is another one. It ends when its standard input does.
+KIND is `direct` (answers with the result), `callback` (accepts and calls back until it is heard), `failing` (now and
+then fails, in one way or another) or `fragile` (dies of a task whose payload says `poison`). Each attempt that comes is
+in its log before it is answered, and so is each result before it is given; every result is another one. The log also
+says how many attempts were at work at once, and when each left. It ends when its standard input does.
 """
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from random import Random
@@ -34,13 +37,28 @@ class Backend:
         self.name = name
         self.journal = journal
         self.rng = rng
+        self._busy = 0
+        # Whether an attempt is over when it is answered.
+        self.answers = True
 
     async def handle(self, request: Message) -> Answer:
         if request.start[1] == "/health":
             return _json(200, {"status": "healthy"})
         order = request.json
-        await self.journal.record(event="got", task=order["task_id"], attempt=order["attempt"], server=self.name)
-        return await self.work(order)
+        self._busy += 1
+        await self.journal.record(
+            event="got", task=order["task_id"], attempt=order["attempt"], server=self.name, busy=self._busy
+        )
+        try:
+            return await self.work(order)
+        finally:
+            if self.answers:
+                self.leave(order)
+
+    def leave(self, order: dict[str, Any]) -> None:
+        """The work is done, and nobody has been told yet."""
+        self._busy -= 1
+        self.journal.note(event="left", task=order["task_id"], attempt=order["attempt"], server=self.name)
 
     async def work(self, order: dict[str, Any]) -> Answer:
         await asyncio.sleep(self.rng.uniform(0.002, 0.03))
@@ -97,6 +115,7 @@ class Calling(Backend):
 
     def __init__(self, name: str, journal: Journal, rng: Random) -> None:
         super().__init__(name, journal, rng)
+        self.answers = False
         self._callers: asyncio.Queue[Caller] = asyncio.Queue()
         self._calling: set[asyncio.Task[None]] = set()
         self._made = 0
@@ -117,9 +136,11 @@ class Calling(Backend):
             await self._tell(order, {"status": "PROCESSING", "progress": 50, "message": "half way"})
         if dice > 0.97:
             await self.fail(order, "FAILED")
+            self.leave(order)
             await self._tell(order, {"status": "FAILED", "error": "could not"})
             return
         body = {"status": "COMPLETED", "result": await self.give(order)}
+        self.leave(order)
         await self._tell(order, body)
         if twice:
             await self._tell(order, body)
@@ -154,7 +175,16 @@ class Calling(Backend):
         )
 
 
-KINDS = {"direct": Backend, "callback": Calling, "failing": Failing}
+class Fragile(Backend):
+    """Dies of a poisonous task, as a process does that runs out of memory."""
+
+    async def work(self, order: dict[str, Any]) -> Answer:
+        if order["request"]["payload"].get("poison"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await super().work(order)
+
+
+KINDS = {"direct": Backend, "callback": Calling, "failing": Failing, "fragile": Fragile}
 
 
 async def main(kind: str, port: str, log: str, seed: str) -> None:

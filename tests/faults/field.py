@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 from types import TracebackType
 
-from tests.support.nodes import PATIENCE_S, ROOT, NodeProcess, free_port, token, until
+from tests.support.nodes import PATIENCE_S, ROOT, NodeProcess, token, until
 
 KINDS = ("direct", "callback", "failing")
 # Lost attempts free their slots soon, and retries wait for no budget: the field must settle within the test's time.
@@ -21,16 +22,18 @@ SLOTS = 150
 # The client's own limit for settling, and then some.
 LAST_WAIT_S = 100
 DATABASE = "taskyard.db"
+STEADY = (10_000, 32_000)
 
 
 class Evidence:
-    """What is left to judge: the database's files, the client's log, the backends' logs."""
+    """What is left to judge: the database's files, the client's log, the backends' logs, a proxy's if there was one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.database = folder / DATABASE
         self.client = folder / "client.log"
         self.backends = [folder / f"{kind}.log" for kind in KINDS]
+        self.proxy = folder / "proxy.log"
 
     def copy(self, folder: Path) -> "Evidence":
         """The same once more, to be tampered with."""
@@ -40,18 +43,73 @@ class Evidence:
     def judged(self) -> subprocess.CompletedProcess[str]:
         """What the judge, a process of its own that cannot even import Taskyard's path, says."""
         command = [sys.executable, "-I", str(ROOT / "tests/faults/judge.py"), str(self.database), str(self.client)]
-        command += [str(path) for path in self.backends]
+        command += [str(path) for path in (*self.backends, self.proxy) if path.exists()]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=self.folder)
 
 
-class Field:
-    """Use it as a context: all its processes have ended afterwards."""
+def program(stack: ExitStack, errors: Path, module: str, *arguments: object) -> "subprocess.Popen[bytes]":
+    """Start a module as a program that takes words on its standard input, and ends with the stack."""
+    with errors.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+        )
+    stack.callback(_end, process)
+    return process
 
-    def __init__(self, folder: Path, *, rate: float, seed: int) -> None:
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def steady_port() -> int:
+    """A free port below those that connections get, so that none of them can sit on it while its listener is away."""
+    while True:
+        port = SystemRandom().randrange(*STEADY)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def straight(name: str, port: int) -> int:
+    """No proxy: what listens on a port is reached there."""
+    return port
+
+
+class Field:
+    """Use it as a context: all its processes have ended afterwards.
+
+    `through(name, port)` is the port by which something that listens on a port is reached: a backend by its kind, the
+    node by its clients ("client") and by its backends ("callbacks"). Each backend has `slots`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rate: float,
+        seed: int,
+        data_dir: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        slots: int = SLOTS,
+        through: Callable[[str, int], int] = straight,
+    ) -> None:
         self.folder = folder
         self.rng = Random(seed)
-        self.node = NodeProcess(folder / "data", settings=SETTINGS)
-        self._rate, self._seed = rate, seed
+        port = steady_port()
+        self._through = through
+        public = {"PUBLIC_URL": _loopback(through("callbacks", port))}
+        self.node = NodeProcess(data_dir or folder / "data", port=port, settings=SETTINGS | public | (settings or {}))
+        self.node.log = folder / "node.log"
+        self._rate, self._seed, self._slots = rate, seed, slots
         self._logs = Evidence(folder / "evidence")
         self._stack = ExitStack()
         self._backends: dict[str, subprocess.Popen[bytes]] = {}
@@ -60,17 +118,16 @@ class Field:
     def __enter__(self) -> "Field":
         with ExitStack() as stack:
             stack.callback(self.node.kill)
-            self._logs.folder.mkdir(parents=True)
+            self._logs.folder.mkdir(parents=True, exist_ok=True)
             self.node.start()
             for number, kind in enumerate(KINDS):
-                port = free_port()
+                port = steady_port()
                 log = self._logs.backends[number]
                 self._backends[kind] = self._program(stack, "backend", kind, port, log, self._seed + number)
-                until(partial(_listens, port), what=f"the {kind} backend does not listen")
-                self._register(kind, port)
-            self._client = self._program(
-                stack, "client", self.node.url, token("user"), self._logs.client, self._rate, self._seed
-            )
+                until(partial(listens, port), what=f"the {kind} backend does not listen")
+                self._register(kind, self._through(kind, port))
+            url = _loopback(self._through("client", self.node.port))
+            self._client = self._program(stack, "client", url, token("user"), self._logs.client, self._rate, self._seed)
             self._stack = stack.pop_all()
         return self
 
@@ -80,29 +137,24 @@ class Field:
         self._stack.close()
 
     def _program(self, stack: ExitStack, name: str, *arguments: object) -> "subprocess.Popen[bytes]":
-        with (self.folder / f"{name}.err").open("ab") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", f"tests.faults.{name}", *map(str, arguments)],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
-        stack.callback(_end, process)
-        return process
+        return program(stack, self.folder / f"{name}.err", f"tests.faults.{name}", *arguments)
 
     def _register(self, kind: str, port: int) -> None:
-        base = f"http://127.0.0.1:{port}"
+        base = _loopback(port)
         body = {
             "id": kind,
             "name": kind,
             "endpoints": {"predict": f"{base}/predict", "health": f"{base}/health"},
             "capabilities": [kind],
-            "maxConcurrent": SLOTS,
+            "maxConcurrent": self._slots,
         }
         with self.node.client("service") as client:
             answer = client.post("/api/servers", json=body)
         assert answer.json().get("status") == "online", answer.text
+
+    def backend(self, kind: str) -> int:
+        """The process id of a backend."""
+        return self._backends[kind].pid
 
     def acknowledged_bytes(self) -> int:
         """How long the client's log is: it grows while submissions are acknowledged."""
@@ -145,19 +197,16 @@ class Field:
         return "".join(path.read_text()[-3000:] for path in self.folder.glob("*.err"))
 
 
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
+def _loopback(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """Close its standard input, which ends it; if not, kill it."""
     assert process.stdin is not None
     if not process.stdin.closed:
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # it has ended already, with a word unread
+            process.stdin.close()
     try:
         process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:

@@ -1,10 +1,16 @@
-"""A log of one program in this test: lines of JSON, written and fsynced in batches."""
+"""A log of one program in this test: lines of JSON with the time in ms (`at`), written and fsynced in batches."""
 
 import asyncio
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
+
+
+def line_of(event: dict[str, Any]) -> bytes:
+    """One line of a log, of this moment."""
+    return json.dumps({"at": time.time_ns() // 1_000_000} | event, separators=(",", ":")).encode() + b"\n"
 
 
 class Journal:
@@ -18,7 +24,7 @@ class Journal:
 
     def note(self, **event: Any) -> None:
         """Add a line; it is written soon."""
-        self._lines.append(json.dumps(event, separators=(",", ":")).encode() + b"\n")
+        self._lines.append(line_of(event))
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
 

@@ -1,8 +1,8 @@
 """Judges what a crash test has left: `python judge.py DATABASE CLIENT_LOG BACKEND_LOG...`.
 
 It joins the client's own log, the backends' own logs and the database, and shares nothing with Taskyard: the logs are
-lines of JSON, the database is read by the SQL below. It prints one line for each finding, a summary, and ends with 1 if
-there was any finding.
+lines of JSON, the database is read by the SQL below. It prints findings, its figures as lines of `name: value`, and
+ends with 1 if there was any finding.
 
 | log | event | says |
 |---|---|---|
@@ -11,6 +11,7 @@ there was any finding.
 | backend | `got` task, attempt, server | an attempt came |
 | backend | `gave` task, attempt, result · `failed` task, attempt | a result is about to be given · so is a failure |
 | backend | `told` task, attempt, word, http | what a callback was answered |
+| proxy | `cut` task, attempt | the connection that carried an attempt is about to be broken |
 """
 
 import json
@@ -23,6 +24,19 @@ from typing import Any, NamedTuple
 COMPLETED, FAILED, TIMEOUT, CANCELLED = 2, 3, 4, 5
 NAMES = {COMPLETED: "COMPLETED", FAILED: "FAILED", TIMEOUT: "TIMEOUT", CANCELLED: "CANCELLED"}
 SHOWN_OF_A_KIND = 5
+# What the findings come to: something promised is not there, or something happened once too often.
+LOST = {
+    "acknowledged but missing",
+    "never acknowledged",
+    "key not kept",
+    "payload not kept",
+    "never ended",
+    "completed without its result",
+    "waits or runs without a task",
+    "a callback was told 200, its result is not kept",
+    "a callback was told 200, its failure is not kept",
+}
+TWICE = {"one key, two tasks", "two results", "the client was told otherwise", "counted otherwise"}
 
 
 class Task(NamedTuple):
@@ -63,7 +77,7 @@ class Logs:
                 self.came.append((*attempt, event["server"]))
             elif event["event"] == "gave":
                 self.gave[attempt].append(_same(event["result"]))
-            elif event["event"] == "failed":
+            elif event["event"] in ("failed", "cut"):
                 self.failed.add(attempt)
 
 
@@ -203,10 +217,13 @@ def _attempts(logs: Logs, store: Store) -> Iterator[str]:
     """Each attempt that a backend saw stands in the store, under its server; and no number was given twice."""
     server_of = {(task.id, task.attempts): task.server for task in store.tasks.values() if task.attempts}
     outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+    unreached: set[tuple[str, int]] = set()
     for task_id, first, last, server, outcome in store.attempts:
         outcomes[task_id][outcome] += 1
         for number in range(first, last + 1):
             server_of[task_id, number] = server
+            if outcome == "unreached":
+                unreached.add((task_id, number))
             if task_id in store.tasks and number > store.tasks[task_id].attempts:
                 yield f"an attempt beyond the task's number: {task_id}, attempt {number}"
         if outcome == "failed" and (task_id, first) not in logs.failed:
@@ -225,6 +242,8 @@ def _attempts(logs: Logs, store: Store) -> Iterator[str]:
         found = store.tasks.get(task_id)
         if found is None or attempt > found.attempts or attempt < 1:
             yield f"an attempt that the store does not cover: {task_id}, attempt {attempt} at {server}"
+        elif (task_id, attempt) in unreached:
+            yield f"an attempt came that the store calls unreached: {task_id}, attempt {attempt} at {server}"
         elif server_of.get((task_id, attempt)) != server:
             yield f"an attempt under another server: {task_id}, attempt {attempt} was at {server}"
 
@@ -235,7 +254,7 @@ def _counted(store: Store) -> Iterator[str]:
     recount["created"] = len(store.tasks)
     for name, count in store.counted.items():
         if count != recount[name]:
-            yield f"counted {count} times, found {recount[name]}: {name}"
+            yield f"counted otherwise: {count} {name}, found {recount[name]}"
 
 
 def main(database: str, client: str, *backends: str) -> int:
@@ -249,12 +268,16 @@ def main(database: str, client: str, *backends: str) -> int:
     for kind, count in kinds.items():
         if count > SHOWN_OF_A_KIND:
             print(f"{kind}: {count} in all")
+    ended = sum(task.status in NAMES for task in store.tasks.values())
     states = Counter(NAMES.get(task.status, "live") for task in store.tasks.values())
-    print(
-        f"judged {len(store.tasks)} tasks ({', '.join(f'{count} {name}' for name, count in sorted(states.items()))}), "
-        f"{len(logs.acks)} acknowledgements, {len(logs.came)} attempts, {len(logs.ends)} ends told, "
-        f"{len(store.attempts)} attempts in history: {sum(kinds.values())} findings"
-    )
+    lost = sum(count for kind, count in kinds.items() if kind in LOST)
+    twice = sum(count for kind, count in kinds.items() if kind in TWICE)
+    print(f"acknowledged: {len({task for _, task in logs.acks})}")
+    print(f"ended: {ended} ({', '.join(f'{count} {name}' for name, count in sorted(states.items()))})")
+    print(f"attempts: {len(logs.came)} came, {len(store.attempts)} entries in history")
+    print(f"lost: {lost}")
+    print(f"recorded twice: {twice}")
+    print(f"other findings: {sum(kinds.values()) - lost - twice}")
     return 1 if kinds else 0
 
 

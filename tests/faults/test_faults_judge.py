@@ -104,7 +104,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Evidence], None], str]] = {
     ),
     "an end was counted twice": (
         _sql("UPDATE stats_hour SET completed = completed + 1 WHERE scope = 'yard'"),
-        "counted",
+        "counted otherwise",
     ),
     "the client was told of another end": (
         _add("client.log", "end", status="CANCELLED"),
@@ -118,6 +118,10 @@ TAMPERINGS: dict[str, tuple[Callable[[Evidence], None], str]] = {
     "another server saw an attempt": (
         _sql(f"UPDATE task SET server_id = 'nobody' WHERE id = {_ONE}"),
         "an attempt under another server",
+    ),
+    "an attempt that came is called unreached": (
+        _sql(f"UPDATE attempt SET outcome = 'unreached' WHERE task_id = {_RETRIED}"),
+        "an attempt came that the store calls unreached",
     ),
     "history is gone": (
         _sql(f"DELETE FROM attempt WHERE task_id = {_RETRIED}"),

@@ -103,7 +103,8 @@ class Oracle:
         self.boxes.recovered(now)
         for task in self.tasks.live.values():
             if task.trial is not None:
-                task.trial.limit_at = max(task.trial.limit_at, now + RECOVERY_GRACE_MS)
+                if task.trial.limit_at == task.trial.started_at + task.spec["timeout"]:  # it is put off once
+                    task.trial.limit_at = max(task.trial.limit_at, now + RECOVERY_GRACE_MS)
                 task.trial.beat_at = now
         self._decided(now, facts, effects, rows, recovery=True)
         self.more = True

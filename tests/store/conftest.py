@@ -3,22 +3,44 @@
 import pytest
 
 from taskyard.store.connection import Connection
+from taskyard.store.postgres.store import PostgresStore
 from taskyard.store.sqlite import SqliteStore
 from tests.store.strict_port import StrictPort
+from tests.support.postgres import cluster, empty
 
 PORTS = {"sqlite": Connection, "strict": StrictPort}
+STORES = [*PORTS, "postgres"]
 
 
-@pytest.fixture(params=PORTS)
+@pytest.fixture(scope="session")
+def server():
+    """A PostgreSQL server for all tests of a worker."""
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def database(server):
+    """The URL of a database that is emptied for each test."""
+    url = server.url(server.database())
+    PostgresStore(url).close()
+    return url
+
+
+@pytest.fixture(params=STORES)
 def make_store(request, tmp_path):
     """Opens the same store again and again; what is left open is closed at the end."""
     opened = []
+    url = request.getfixturevalue("database") if request.param == "postgres" else None
 
     def make():
-        store = SqliteStore(tmp_path / "data", connect=PORTS[request.param])
+        port = PORTS.get(request.param)
+        store = SqliteStore(tmp_path / "data", connect=port) if url is None else PostgresStore(url)
         opened.append(store)
         return store
 
+    if url is not None:
+        empty(url)
     yield make
     for store in opened:
         store.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taskyard.store import sqlite
+from taskyard.store import schema, sqlite
 from taskyard.store.port import Unusable
 from taskyard.store.schema import APPLICATION
 from taskyard.store.sqlite import SqliteStore
@@ -242,6 +242,47 @@ def test_a_first_start_that_was_cut_short_goes_on(data):
     store = SqliteStore(data)
     queued(store, 1)
     store.close()
+
+
+def cut_off(data, tmp_path, *, foreign):
+    """A database with the journal of a change that was cut off: the first page is new, the journal has the old one."""
+    data.mkdir(mode=0o700)
+    live = sqlite3.connect(tmp_path / "live.db", isolation_level=None)
+    live.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    live.execute("CREATE TABLE t (x)")
+    if not foreign:
+        live.execute("DROP TABLE t")
+    live.execute("PRAGMA cache_size = 1")
+    live.execute("BEGIN")
+    live.execute("CREATE TABLE u (x)")
+    for number in range(20):
+        live.execute("INSERT INTO u VALUES (?)", ("x" * 4000 + str(number),))
+    for suffix in ("", "-journal"):
+        shutil.copy(tmp_path / ("live.db" + suffix), data / ("taskyard.db" + suffix))
+        (data / ("taskyard.db" + suffix)).chmod(0o600)
+    live.close()
+    assert (data / "taskyard.db-journal").stat().st_size > 0
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        sqlite3.connect(f"file:{data / 'taskyard.db'}?mode=ro", uri=True).execute("SELECT * FROM sqlite_schema")
+
+
+def test_a_first_start_that_was_cut_off_within_a_change_goes_on(data, tmp_path):
+    cut_off(data, tmp_path, foreign=False)
+    store = SqliteStore(data)
+    queued(store, 1)
+    store.close()
+    assert {path.name for path in data.iterdir()} == {"taskyard.db", "lock"}
+
+
+def test_the_cut_off_database_of_another_application(data, tmp_path):
+    cut_off(data, tmp_path, foreign=True)
+    refused(data, "another application")
+
+
+def test_a_cut_off_database_that_cannot_be_ours_is_not_even_copied(data, tmp_path, monkeypatch):
+    cut_off(data, tmp_path, foreign=False)
+    monkeypatch.setattr(schema, "_FULL_CHECK_BYTES", 10_000)
+    refused(data, "a journal that is not ours")
 
 
 def test_the_file_says_whose_it_is_and_how_it_is_kept(filled):

@@ -1,6 +1,7 @@
 """What goes wrong in a commit: a value that is refused, a disk that is full. Nothing of the plan may stay."""
 
 import dataclasses
+import resource
 import sqlite3
 
 import pytest
@@ -173,6 +174,22 @@ def test_a_full_disk_leaves_the_outcome_unknown_and_what_was_there(tmp_path):
     store.commit(big)
     store.check()
     assert store.recover(10).lane_queued == {1: 2}
+    store.close()
+
+
+def test_a_process_without_descriptors_cannot_read_and_says_so(tmp_path):
+    store = SqliteStore(tmp_path / "data")
+    queued(store, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(StoreError, match="cannot be read"):
+            store.task(tid(1), None)
+        queued(store, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert store.task(tid(1), None) is not None
+    assert store.task(tid(2), None) is not None
     store.close()
 
 

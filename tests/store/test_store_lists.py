@@ -9,6 +9,7 @@ import pytest
 from taskyard.engine.rows import LaneRow
 from taskyard.store import listing
 from taskyard.store.port import TaskQuery
+from taskyard.store.postgres.store import PostgresStore
 from tests.store.making import T0, ended, ended_task, new_task, plan, queue_row, queued, run_row, running, tid
 
 OWNERS = ("ann", "bob")
@@ -112,7 +113,10 @@ def queries():
 
 def test_every_mixture_of_filters_gives_what_a_plain_filter_gives(store):
     known = fill(store, 80)
-    for query in queries():
+    asked = list(queries())
+    if isinstance(store, PostgresStore):  # each page goes to a server and back
+        asked = random.Random(3).sample(asked, 250)
+    for query in asked:
         assert walk(store, query) == expected(known, query), query
 
 

@@ -2,15 +2,17 @@
 
 import tempfile
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taskyard.engine.plan import Lookup, Plan, Refill, WakeRead, Writes
 from taskyard.engine.rows import STAT_NAMES, AuditRow, LaneRow
 from taskyard.store.port import BadData, Purged
+from taskyard.store.postgres.store import PostgresStore
 from taskyard.store.sqlite import SqliteStore
 from tests.store.conftest import PORTS
 from tests.store.making import (
@@ -26,6 +28,7 @@ from tests.store.making import (
     tid,
 )
 from tests.store.model import Model
+from tests.support.postgres import empty
 
 NUMBERS = st.integers(1, 9)
 IDS = NUMBERS.map(tid)
@@ -171,20 +174,27 @@ def compare(store, model):
     assert store.audit(100) == model.audit[::-1]
 
 
+def run(make, plans):
+    """Carry out plans on a store and on the model, and compare; then once more after the store was opened again."""
+    model = Model()
+    with closing(make()) as store:
+        for plan in plans:
+            assert outcome(store.commit, plan) == outcome(model.commit, plan)
+        compare(store, model)
+    with closing(make()) as store:
+        compare(store, model)
+
+
 @pytest.mark.parametrize("port", PORTS)
 @settings(max_examples=60, deadline=None)
 @given(plans=st.lists(PLANS, max_size=6))
 def test_random_plans_do_to_the_store_what_they_do_to_the_model(port, plans):
     with tempfile.TemporaryDirectory() as folder:
-        store, model = SqliteStore(Path(folder, "data"), connect=PORTS[port]), Model()
-        try:
-            for plan in plans:
-                assert outcome(store.commit, plan) == outcome(model.commit, plan)
-            compare(store, model)
-        finally:
-            store.close()
-        store = SqliteStore(Path(folder, "data"), connect=PORTS[port])
-        try:
-            compare(store, model)
-        finally:
-            store.close()
+        run(lambda: SqliteStore(Path(folder, "data"), connect=PORTS[port]), plans)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plans=st.lists(PLANS, max_size=6))
+def test_random_plans_on_a_server(database, plans):
+    empty(database)
+    run(lambda: PostgresStore(database), plans)

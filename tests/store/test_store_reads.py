@@ -54,6 +54,50 @@ def test_a_task_without_result_has_none(store):
     assert store.payload(tid(1), "ann") == '{"n":1}'
 
 
+def test_a_whole_task_is_all_that_is_its(store):
+    store.commit(plan(attempts=[attempt_row(1, 1), attempt_row(1, 2)]))
+    ended(store, 1, attempts=3)
+    ended(store, 2, resubmit_of=tid(1))
+    whole = store.whole_task(tid(1), "ann")
+    assert whole == (store.task(tid(1), "ann"), store.history(tid(1)), "1", None, tid(2))
+    assert store.whole_task(tid(1), None, payload=True) == whole._replace(payload="{}")
+    assert store.whole_task(tid(1), "bob") is None
+    assert store.whole_task(tid(7), None) is None
+    store.commit(plan(purged=[(tid(1),)]))
+    purged = store.whole_task(tid(1), None, payload=True)
+    assert (purged.record.task.purged, purged.result, purged.payload) == (1, None, None)
+    queued(store, 3)
+    assert store.whole_task(tid(3), None, payload=True)[1:] == ([], None, '{"n":3}', None)
+
+
+def test_a_whole_task_is_read_at_one_moment(store):
+    queued(store, 1)
+    done = threading.Event()
+    seen, torn = [], []
+
+    def read():
+        while not done.is_set():
+            record, history, result, _, _ = store.whole_task(tid(1), None)
+            seen.append(record.queue is None)
+            attempts = record.task.attempts if record.queue is None else record.queue.attempts
+            expected = str(attempts) if record.queue is None else None
+            if (result, len(history)) != (expected, attempts):
+                torn.append((record, history, result))
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for n in range(1, 101):
+        end = ended_task(1, attempts=n)
+        store.commit(plan(unqueued=[(tid(1),)], attempts=[attempt_row(1, n)], ended=[end], results=[(tid(1), str(n))]))
+        store.commit(plan(reopened=[(tid(1),)], queued=[queue_row(1, attempts=n)]))
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert torn == []
+    assert set(seen) == {True, False}
+
+
 # --- the server of an attempt ----------------------------------------------------------------------------------------
 
 
@@ -145,9 +189,8 @@ def test_the_sweep_removes_expired_keys_but_no_others(store):
 
 def test_a_store_in_order_says_so(store):
     store.check()
-    sizes = store.sizes()
-    assert sizes["wal"] > 0
-    assert sizes["database"] >= 0
+    assert sum(store.sizes().values()) > 0
+    assert store.tight() is None
 
 
 def test_what_was_committed_is_read_from_another_thread_at_once(store):

@@ -53,7 +53,9 @@ def holds_text(node):
 
 
 def from_file(node):
-    """Whether a statement is one of the named ones: `QUERIES[...]`, or a name that stands for one."""
+    """Whether a statement is one of the named ones: `QUERIES[...]`, its name, or a name that stands for one."""
+    if holds_text(node):
+        return node.value in QUERIES
     if isinstance(node, ast.Subscript):
         return isinstance(node.value, ast.Name) and node.value.id == "QUERIES"
     return isinstance(node, ast.Name)

@@ -18,6 +18,7 @@ from tests.store.making import (
     run_row,
     running,
     server_row,
+    stat_row,
     tid,
 )
 
@@ -192,6 +193,15 @@ def test_a_start_knows_the_latest_time(store):
     assert store.recover(10).last_time == T0 + 80
     queued(store, 90)
     assert store.recover(10).last_time == T0 + 90
+
+
+@pytest.mark.parametrize("make_store", ["sqlite", "strict"], indirect=True)
+def test_a_start_knows_the_latest_time_of_what_was_swept_since(store):
+    queued(store, 5)
+    ended(store, 1, completed_at=T0 + 60)
+    store.commit(plan(stats=[stat_row(last_at=T0 + 60), stat_row(scope="type", key="ocr", last_at=T0 + 60)]))
+    store.sweep(T0 + 61, 0, 10)
+    assert store.recover(10).last_time == T0 + 60
 
 
 def test_everything_is_there_after_the_store_was_opened_again(make_store):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from taskyard.host.budget import Budget
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
 from taskyard.host.transport.port import Limits, Reply
@@ -31,8 +32,8 @@ class Asker:
 
 
 @asynccontextmanager
-async def asking(base: str, policy: AddressPolicy | None = None) -> AsyncIterator[Asker]:
-    client = Client(policy or AddressPolicy())
+async def asking(base: str, policy: AddressPolicy | None = None, budget: Budget | None = None) -> AsyncIterator[Asker]:
+    client = Client(policy or AddressPolicy(), budget=budget)
     try:
         yield Asker(client, base)
     finally:

@@ -24,6 +24,7 @@ SHORT: dict[str, Any] = {
     "connect_timeout": 1000,
     "result_max_bytes": 10_000,
     "port": 8799,
+    "ballast": 0,
 }
 PATIENCE_MS = 8000
 

@@ -47,7 +47,8 @@ def until(
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a process of the tests finds in its environment: nothing of Taskyard's but these settings."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-    return kept | {"JWT_SECRET": SECRET} | dict(settings or {})
+    # Each node of the tests would keep 64 MiB of the disk.
+    return kept | {"JWT_SECRET": SECRET, "TASKYARD_BALLAST": "1MiB"} | dict(settings or {})
 
 
 def serve(

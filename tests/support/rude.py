@@ -286,6 +286,17 @@ def _silent_after_interim(peer: Peer) -> None:
     peer.await_close()
 
 
+@behaviour("/halves")
+def _halves(peer: Peer) -> bool:
+    """A body of 200,000 bytes, the second half of it when "open" is seen."""
+    peer.send(HEAD + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000)
+    peer.events.add("half")
+    peer.events.wait("open", limit_s=20)
+    peer.send(b"x" * 100_000)
+    peer.events.add("whole")
+    return True
+
+
 @behaviour("/trickle")
 def _trickle(peer: Peer) -> None:
     with contextlib.suppress(OSError):

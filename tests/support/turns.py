@@ -47,11 +47,14 @@ class Desk:
         self._open()
 
     def _open(self) -> None:
-        self.store = SqliteStore(self.path)
+        self.store = self._open_store()
         snapshot = self.store.recover(self.limits.wake_entries)
         self.engine, plan = recover(snapshot, self.limits, "node-1", self.now, self.rng)
         self.effects = []
         self._commit(plan)
+
+    def _open_store(self) -> SqliteStore:
+        return SqliteStore(self.path)
 
     def restart(self) -> None:
         """Stop and start again; nothing but the store's file survives."""

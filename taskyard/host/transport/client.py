@@ -14,33 +14,44 @@ Names are resolved by the policy alone, no proxy is read from the environment, n
 """
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
+from taskyard.host.budget import Budget
 from taskyard.host.transport.address import Address, AddressPolicy
 from taskyard.host.transport.connection import Connection, Stale
 from taskyard.host.transport.pool import Pool
 from taskyard.host.transport.port import Headers, Limits, Lines, Reply, Unreached, lines
+from taskyard.host.transport.reading import Reading
 from taskyard.host.transport.target import Target, parse
 
 SWEEP_S = 1.0  # between two looks at the deadlines, when none is due earlier
 SWEEP_MIN_S = 0.05  # at least; a deadline is kept to within this
+# Descriptors and memory: what this process, or this machine, may lack for a while.
+OWN_WANTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+WANT_PAUSE_S = 0.1
 TARGETS_MAX = 4096  # URLs kept taken apart
+NO_END = 1 << 62  # bytes
 
 
 class Client:
     """A `Transport`. Made within a running loop, which it then belongs to.
 
-    `tls` defaults to the system's trust store (which SSL_CERT_FILE extends), read at the first https connection.
+    `tls` defaults to the system's trust store (which SSL_CERT_FILE extends), read at the first https connection;
+    `budget`, which answers' bodies count against, to one without an end.
     """
 
-    def __init__(self, policy: AddressPolicy, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, policy: AddressPolicy, *, tls: ssl.SSLContext | None = None, budget: Budget | None = None
+    ) -> None:
         self._policy = policy
+        self._reading = Reading(Budget(NO_END) if budget is None else budget, self._connections)
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._targets: dict[str, Target] = {}
@@ -162,6 +173,7 @@ class Client:
         if self._sweep is None or total_at < self._sweep.when():
             self._watch(total_at)
         waiter = connection.exchange(request, size, limits, total_at=total_at, connect_ms=connect_ms)
+        del request  # once it is written its memory is free, however long the answer takes
         try:
             return await waiter
         finally:
@@ -181,7 +193,7 @@ class Client:
     def _new_pool(self, pool_key: str, target: Target) -> Pool:
         if self._closed:
             raise Unreached("the client is closed")
-        pool = self._pools.setdefault(pool_key, {})[target.origin] = Pool(1, self._watch)
+        pool = self._pools.setdefault(pool_key, {})[target.origin] = Pool(1, self._watch, self._reading)
         return pool
 
     # Connecting -------------------------------------------------------------------------------------------------------
@@ -212,14 +224,25 @@ class Client:
         failures: list[str] = []
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             now = self._loop.time()
+            until = now + (deadline - now) / left
             try:
-                async with asyncio.timeout_at(now + (deadline - now) / left):
-                    return await self._dial(pool, target, address)
+                async with asyncio.timeout_at(until):
+                    return await self._dial_when_possible(pool, target, address, until)
             except TimeoutError:
                 failures.append(f"{address}: no connection in time")
             except OSError as error:
                 failures.append(f"{address}: {_reason(error)}")
         raise Unreached(f"no connection to {target.place} ({'; '.join(failures)})")
+
+    async def _dial_when_possible(self, pool: Pool, target: Target, address: Address, until: float) -> Connection:
+        """Waits while it is this process that lacks what a connection takes: the server must not be blamed for it."""
+        while True:
+            try:
+                return await self._dial(pool, target, address)
+            except OSError as error:
+                if error.errno not in OWN_WANTS or self._loop.time() + WANT_PAUSE_S >= until:
+                    raise
+            await asyncio.sleep(WANT_PAUSE_S)
 
     async def _dial(self, pool: Pool, target: Target, address: Address) -> Connection:
         loop = self._loop
@@ -268,6 +291,10 @@ class Client:
                 del self._pools[pool_key]
         if self._pools or self._retired:
             self._watch(max(earliest, now + SWEEP_MIN_S))
+
+    def _connections(self) -> Iterator[Connection]:
+        for pool in self._all_pools():
+            yield from pool.connections
 
     def _all_pools(self) -> list[Pool]:
         return [pool for pools in self._pools.values() for pool in pools.values()] + list(self._retired)

@@ -36,6 +36,12 @@ class Home(Protocol):
     def watch(self, deadline: float) -> None:
         """`expire` must be called at `deadline` (loop time) or soon after."""
 
+    def grew(self, connection: "Connection", more: int) -> None:
+        """The part of an answer that it holds has grown by so many bytes; the rest is to come."""
+
+    def ended(self, connection: "Connection") -> None:
+        """It holds no part of an answer any more. Told only after `grew`."""
+
 
 class Stale(Broken):
     """A reused connection ended before a byte of the answer. Whether the server read the request is unknown."""
@@ -49,10 +55,10 @@ class Connection(asyncio.Protocol):
     """`exchange` sends a request; the future it returns gets the `Reply` or a `TransportError`."""
 
     __slots__ = (
-        "_body_max", "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_lines", "_head_max",
-        "_home", "_keep", "_lines", "_loop", "_loose", "_parser", "_parts", "_sent_at", "_silence", "_size", "_sock",
-        "_speaking", "_status", "_total", "_transport", "_until_end", "closed", "deadline", "gone", "idle_since",
-        "reused", "waiter",
+        "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_lines", "_head_max", "_held", "_home",
+        "_keep", "_lines", "_loop", "_loose", "_parser", "_parts", "_paused", "_sent_at", "_silence", "_size", "_sock",
+        "_speaking", "_status", "_total", "_transport", "_until_end", "body_max", "closed", "deadline", "gone",
+        "idle_since", "reused", "waiter",
     )  # fmt: skip
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
@@ -65,6 +71,9 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.closed = False
         self.reused = False
+        self.body_max = 0  # bytes that the answer under way may have
+        self._held = 0  # bytes of an answer's part that `grew` told of
+        self._paused = False
         self.gone: asyncio.Future[None] = loop.create_future()  # done when the socket is closed
 
     # The caller's side ------------------------------------------------------------------------------------------------
@@ -80,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._status = self._size = self._head_lines = self._loose = 0
         self._speaking = self._complete = False
         self._silence = limits.silence_ms / 1000
-        self._body_max = limits.body_max
+        self.body_max = limits.body_max
         self._head_max = limits.head_max
         self._total = self.deadline = total_at
         self._sent_at = self._head_at = self._loop.time()
@@ -110,6 +119,8 @@ class Connection(asyncio.Protocol):
         """The deadline has passed: an idle connection is closed, an exchange fails."""
         if self.waiter is None:
             self.close()
+        elif self._paused and self.deadline < self._total:
+            self._allow_silence()  # it is us who do not listen
         elif self.deadline >= self._total:
             self._fail(
                 Silent("the whole time has passed without a whole answer", total=True, status=self._known_status)
@@ -117,6 +128,24 @@ class Connection(asyncio.Protocol):
         else:
             silence = f"{self._silence * 1000:.0f} ms"
             self._fail(Silent(f"silent for {silence} within the answer", total=False, status=self._known_status))
+
+    def pause(self) -> None:
+        """Reads no more of the answer under way, until `resume`."""
+        if self.waiter is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Reads on, if it was paused."""
+        if self._paused:
+            self._paused = False
+            if self.waiter is not None and self._speaking:
+                self._allow_silence()
+            self._transport.resume_reading()
+
+    def _allow_silence(self) -> None:
+        self.deadline = min(self._total, self._loop.time() + self._silence)
+        self._home.watch(self.deadline)
 
     def close(self) -> None:
         """Closes at once; unsent bytes are dropped. An exchange under way fails as `Broken`."""
@@ -150,8 +179,10 @@ class Connection(asyncio.Protocol):
         elif self._loose > self._head_max:
             self._fail(self._broken(f"more than {self._head_max} bytes of head, chunk framing or trailers"))
         elif self._speaking:
-            self.deadline = min(self._total, self._loop.time() + self._silence)
-            self._home.watch(self.deadline)
+            self._allow_silence()
+            if self._size > self._held:
+                more, self._held = self._size - self._held, self._size
+                self._home.grew(self, more)
         else:
             self.deadline = self._total
 
@@ -216,13 +247,13 @@ class Connection(asyncio.Protocol):
         self._head_at = self._loop.time()
         self._keep = parser.should_keep_alive()
         self._until_end = length is None and coding is None
-        if length is not None and int(length) > self._body_max and status not in (204, 304):
+        if length is not None and int(length) > self.body_max and status not in (204, 304):
             self._too_large()
 
     def on_body(self, data: bytes) -> None:
         self._loose = 0
         self._size += len(data)
-        if self._size > self._body_max:
+        if self._size > self.body_max:
             self._too_large()
         self._parts.append(data)
 
@@ -233,7 +264,7 @@ class Connection(asyncio.Protocol):
             self._speaking = False  # an interim answer: the server may now think as long as it likes
 
     def _too_large(self) -> None:
-        self._refuse(TooLarge(f"the answer's body is over {self._body_max} bytes", status=self._status))
+        self._refuse(TooLarge(f"the answer's body is over {self.body_max} bytes", status=self._status))
 
     def _refuse(self, error: TransportError) -> None:
         self._error = error
@@ -256,6 +287,10 @@ class Connection(asyncio.Protocol):
             int((self._head_at - self._sent_at) * 1000),
         )
         self._parts = []
+        if self._held:
+            self._held = 0
+            self._home.ended(self)
+        self.resume()
         if self._keep and not self.closed and not self._transport.get_write_buffer_size():
             self.reused = True
             self.idle_since = now = self._loop.time()
@@ -270,6 +305,9 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: TransportError) -> None:
         waiter, self.waiter = self.waiter, None
         self._parts = []
+        if self._held:
+            self._held = 0
+            self._home.ended(self)
         self.close()
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)

@@ -6,10 +6,11 @@ a waiter gets either a connection or the leave to open one (None), and that leav
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from taskyard.host.transport.connection import Connection
 from taskyard.host.transport.port import Silent, Unreached
+from taskyard.host.transport.reading import Reading
 
 PEEK_AFTER_S = 1.0  # one that was idle for longer is asked whether it is still open: 1 µs, against a lost attempt
 
@@ -17,11 +18,13 @@ PEEK_AFTER_S = 1.0  # one that was idle for longer is asked whether it is still 
 class Pool:
     """Connections of one origin, at most `limit` of them (a lowered limit takes effect as they are released)."""
 
-    __slots__ = ("_idle", "_members", "_opening", "_retired", "_waiters", "limit", "watch")
+    __slots__ = ("_idle", "_members", "_opening", "_retired", "_waiters", "ended", "grew", "limit", "watch")
 
-    def __init__(self, limit: int, watch: Callable[[float], None]) -> None:
+    def __init__(self, limit: int, watch: Callable[[float], None], reading: Reading) -> None:
         self.limit = limit
         self.watch = watch
+        self.grew = reading.grew
+        self.ended = reading.ended
         self._members: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # in the order of release
         self._opening = 0
@@ -31,6 +34,10 @@ class Pool:
     @property
     def empty(self) -> bool:
         return not (self._members or self._opening or self._waiters)
+
+    @property
+    def connections(self) -> Iterable[Connection]:
+        return self._members
 
     def take(self, now: float) -> Connection | None:
         """The idle connection that was used last, if there is one."""

@@ -47,6 +47,10 @@ SELECT max(t.completed_at) FROM task AS t WHERE t.completed_at IS NOT NULL;
 -- The time of the newest audit row.
 SELECT a.at FROM audit AS a ORDER BY a.id DESC LIMIT 1;
 
+-- last_counted --
+-- When something was last counted: a submission, the end of an attempt or of a task, those swept since included.
+SELECT s.last_at FROM stats_hour AS s WHERE s.scope = 'yard' AND s.key = '' ORDER BY s.hour DESC LIMIT 1;
+
 -- ended_before --
 -- Tasks that ended before a time, the oldest first, with their tags.
 SELECT t.id, t.tags FROM task AS t WHERE t.completed_at < ? ORDER BY t.completed_at LIMIT ?;

@@ -268,8 +268,11 @@ def test_an_undecided_callback_is_answered_202_after_2_s_and_counts(
     answer = httpx.put(url, json={"status": "COMPLETED", "result": 9})
     assert answer.status_code == 503, "nothing may be promised that is not stored"
     assert answer.headers["Retry-After"] == "1"
+    body = len(json.dumps({"status": "COMPLETED", "result": 9}, separators=(",", ":")))
+    assert yard.on_loop(lambda: yard.running.node.in_flight) == body, "it waits for its turn in memory"
     gate.set()
     assert eventually(lambda: client.get(f"/api/task/{task_id}").json()["result"] == 9)
+    eventually(lambda: yard.on_loop(lambda: yard.running.node.in_flight) == 0)
 
 
 def test_the_default_time_to_decide_is_2_s() -> None:

@@ -75,7 +75,7 @@ def test_a_body_that_stops_is_408(own_yard: Callable[..., Yard]) -> None:
     yard = own_yard(idle_timeout=300, body_timeout=60_000)
     code, body = answer_of(yard.raw(post() + BODY[:5]))
     assert (code, body["error"]) == (408, "Request timeout")
-    assert yard.on_loop(lambda: yard.running.node._in_flight) == 0
+    assert yard.on_loop(lambda: yard.running.node.in_flight) == 0
 
 
 def test_a_body_that_trickles_is_408(own_yard: Callable[..., Yard]) -> None:
@@ -251,7 +251,7 @@ def test_pipelined_requests_are_answered_in_order(yard: Yard) -> None:
 
 def test_a_client_that_goes_away_in_its_body_leaves_nothing(yard: Yard) -> None:
     yard.raw(post(1000) + BODY[:3], read=False)
-    eventually(lambda: yard.on_loop(lambda: yard.running.node._in_flight) == 0)
+    eventually(lambda: yard.on_loop(lambda: yard.running.node.in_flight) == 0)
     assert yard.client().get("/health").status_code == 200
 
 

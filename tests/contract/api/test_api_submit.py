@@ -157,7 +157,7 @@ def test_a_huge_body_is_413_and_takes_no_memory(yard: Yard, user: httpx.Client) 
             yield b"x" * 1_000_000
 
     refused(user.post("/api/task", content=chunks()), 413, "larger")
-    assert yard.on_loop(lambda: yard.running.node._in_flight) == 0
+    assert yard.on_loop(lambda: yard.running.node.in_flight) == 0
 
 
 def test_capabilities_group_and_server_choose_the_server(
@@ -244,7 +244,8 @@ def test_ttl_and_queue_timeout_end_a_waiting_task(user: httpx.Client) -> None:
 
 
 def test_synchronous_answers_with_the_whole_task(direct: Crew, user: httpx.Client) -> None:
-    answer = user.post("/api/task", json=direct.submission(**{"async": False}))
+    given = {"tags": ["b", "ä"], "metadata": {"n": 1.0}, "priority": 3, "ttl": 60_000, "maxRetries": 0}
+    answer = user.post("/api/task", json=direct.submission(**given, **{"async": False}))
     shown = answer.json()
     assert answer.status_code == 200
     assert (shown["status"], shown["result"], shown["error"]) == ("COMPLETED", {"echo": {"n": 1}}, None)
@@ -477,7 +478,23 @@ def test_the_memory_budget_sheds_bodies(own_yard: Callable[..., Yard], monkeypat
     assert int(shed.headers["retry-after"]) >= 1
     yard.on_loop(lambda: yard.running.node.release((1 << 20) - 100))
     assert client.post("/api/task", json=body).status_code == 200
-    assert yard.on_loop(lambda: yard.running.node._in_flight) == 0
+    assert yard.on_loop(lambda: yard.running.node.in_flight) == 0
+
+
+def test_a_call_that_waits_for_its_task_holds_no_body(own_yard: Callable[..., Yard]) -> None:
+    yard = own_yard(memory_budget=1 << 20)
+    client = yard.client("user")
+    node = yard.running.node
+    body = TASK | {"payload": {"a": "x" * 900_000}, "async": False}
+    waiting = threading.Thread(target=lambda: client.post("/api/task", json=body))
+    waiting.start()
+    eventually(lambda: yard.on_loop(lambda: node.live().pending == 1 and node.in_flight == 0))
+    [task] = yard.client("user").get("/api/tasks").json()["tasks"]
+    assert waiting.is_alive()
+    yard.client("user").post(f"/api/task/{task['id']}/cancel").raise_for_status()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert yard.on_loop(lambda: node.in_flight) == 0
 
 
 def test_a_body_waits_for_the_budget(own_yard: Callable[..., Yard]) -> None:

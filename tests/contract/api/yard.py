@@ -63,6 +63,7 @@ class Yard:
     def __init__(self, data_dir: Path, **settings: Any) -> None:
         settings = {
             "port": 0,
+            "ballast": 0,
             "jwt_secret": (Secret(SECRET),),
             "service_jwt_secret": (Secret(SERVICE_SECRET),),
         } | settings

@@ -1,6 +1,7 @@
 """What a node does when a commit fails, seems to have failed, or is given a value that the store refuses."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from taskyard.domain.outcomes import Word
 from taskyard.domain.task import Spec
 from taskyard.engine.facts import Submitted
-from taskyard.engine.plan import Plan, Receipt, Refusal, SubmitDone, TaskDone
+from taskyard.engine.plan import Plan, Receipt, Refusal, Snapshot, SubmitDone, TaskDone
 from taskyard.host.errors import Unavailable
 from taskyard.store.port import OutcomeUnknown
 from taskyard.store.sqlite import SqliteStore
@@ -144,4 +145,30 @@ def test_a_value_that_the_store_refuses_harms_nobody_else(tmp_path: Path) -> Non
         assert (name_of(record), record.task.lost) == ("COMPLETED", 0)
         assert len(backend.got()) == 20  # nothing was sent twice
 
+    play(tmp_path, scene)
+
+
+def test_a_store_that_can_be_read_but_not_written_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Recovery, which only reads where nothing runs, proves nothing."""
+    recover, tries = SqliteStore.recover, []
+
+    def counting(store: SqliteStore, wakes: int) -> Snapshot:
+        tries.append(wakes)
+        return recover(store, wakes)
+
+    async def scene(house: House, backend: Backend) -> None:
+        other = sqlite3.connect(house.settings.data_path / "taskyard.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        before = len(tries)
+        refused = await asyncio.gather(*[house.submit("t") for _ in range(3)], return_exceptions=True)
+        assert [type(answer) for answer in refused] == [Unavailable] * 3
+        reasons: set[str | None] = set()
+        await until(lambda: reasons.add(house.node.not_ready()) is not None or len(tries) > before + 2, 10)
+        assert reasons == {"the store is away: the database cannot be written (database is locked)"}
+        other.close()
+        await until(lambda: house.node.not_ready() is None, 10)
+        await house.register(backend)
+        assert name_of(await house.run("t")) == "COMPLETED"
+
+    monkeypatch.setattr(SqliteStore, "recover", counting)
     play(tmp_path, scene)

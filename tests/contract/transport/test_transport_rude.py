@@ -94,7 +94,7 @@ SILENT = {  # path: limits, total, status
 }
 
 OTHERS = {  # these have tests of their own
-    "/second-is-cut", "/large-head-at-once", "/identity",
+    "/second-is-cut", "/large-head-at-once", "/identity", "/halves",
     "/resets-idle", "/speaks-idle", "/second-is-dropped", "/early-and-stays", "/echo", "/number", "/gate",
 }  # fmt: skip
 

@@ -398,6 +398,32 @@ def test_an_accepted_attempt_has_a_minute_at_least_after_a_restart(desk: Desk) -
     assert desk.status(task) is Status.TIMEOUT
 
 
+def test_a_node_that_starts_again_and_again_still_times_an_attempt_out(desk: Desk) -> None:
+    desk.server("s1")
+    task = desk.submit(timeout_ms=10_000, max_retries=0)
+    desk.end(task, Outcome.ACCEPTED, http_status=202)
+    began = desk.now
+    while desk.status(task) is Status.PROCESSING:
+        assert desk.now - began < 120_000
+        desk.advance(4_000)
+        desk.restart()
+    assert desk.status(task) is Status.TIMEOUT
+    assert desk.now - began >= 60_000
+
+
+def test_a_restart_well_within_the_limit_spends_nothing_of_the_minute(desk: Desk) -> None:
+    desk.server("s1")
+    task = desk.submit(timeout_ms=100_000, max_retries=0)
+    desk.end(task, Outcome.ACCEPTED, http_status=202)
+    desk.restart()
+    desk.advance(99_000)
+    desk.restart()
+    desk.advance(59_999)
+    assert desk.status(task) is Status.PROCESSING
+    desk.advance(1)
+    assert desk.status(task) is Status.TIMEOUT
+
+
 @pytest.mark.parametrize("others", [0, 40])
 def test_the_retry_budget_bounds_retries_to_a_share_of_dispatches(desk: Desk, others: int) -> None:
     desk.server("s1", max_concurrent=1000)

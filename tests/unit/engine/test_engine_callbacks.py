@@ -76,6 +76,27 @@ def test_cancelled_and_pending_hand_the_task_back_with_a_pause(desk: Desk, word:
     assert desk.record(task).task.failures == 0
 
 
+def _wait_for_the_next_attempt(desk: Desk, task: str) -> int:
+    before = desk.now
+    while desk.status(task) is Status.PENDING:
+        desk.advance(500)
+    return desk.now - before
+
+
+def test_tasks_handed_back_pause_ever_longer_until_a_callback_ends_one_otherwise(desk: Desk) -> None:
+    task = accepted(desk)
+    waits = []
+    for _ in range(4):
+        desk.call_back(task, Word.CANCELLED)
+        waits.append(_wait_for_the_next_attempt(desk, task))
+        desk.end(task, Outcome.ACCEPTED, http_status=202)
+    assert waits == [1000, 2000, 4000, 8000]
+    desk.call_back(task, Word.COMPLETED)
+    task = accepted(desk)
+    desk.call_back(task, Word.CANCELLED)
+    assert _wait_for_the_next_attempt(desk, task) == 1000
+
+
 def test_processing_reports_progress_clamped_and_a_message(desk: Desk) -> None:
     task = accepted(desk)
     for progress, shown in ((150, 100), (-3, 0), (40, 40)):
@@ -202,6 +223,18 @@ def test_a_late_completed_is_taken_while_no_newer_attempt_was_dispatched(desk: D
     assert desk.engine.memory.queued == 0
     taken(desk.call_back(task, Word.COMPLETED, 1, result="10"), Status.COMPLETED)
     assert desk.store.result(task, None) == "9"
+
+
+def test_a_late_completed_ends_the_task_and_leaves_the_attempt_counted_as_given_up(desk: Desk) -> None:
+    task = accepted(desk, timeout_ms=1000, backoff_base_ms=600_000, backoff_cap_ms=600_000)
+    desk.advance(1500)
+    assert desk.outcomes(task) == [(1, "timeout", 1)]
+    counted = desk.store.stats_total("server", "s1")
+    assert (counted.attempts_ok, counted.attempts_failed, counted.run_ms) == (0, 1, 0)
+    taken(desk.call_back(task, Word.COMPLETED, 1), Status.COMPLETED)
+    assert desk.store.stats_total("server", "s1") == counted._replace(online_ms=1500)
+    assert desk.store.stats_total("yard", "").completed == 1
+    assert desk.engine.memory.fleet.servers["s1"].averages == {}
 
 
 def test_a_late_completed_of_an_older_attempt_is_refused(desk: Desk) -> None:

@@ -1,0 +1,109 @@
+"""The lease of the one who decides. Whoever takes it gets a new epoch, and each turn proves it in its transaction.
+
+The rules, which `take_lease` and `prove_epoch` in the schema keep:
+
+1. The lease is free, or it is a node's until a time by the database's clock. Only a free or expired one, or one's own,
+   can be taken; that raises the epoch.
+2. A turn holds a shared advisory lock until its transaction ends and fails unless its epoch is the present one. Taking
+   needs the exclusive lock. So a turn of an old epoch is either committed before the new decider reads, or never.
+3. That a decider still lives is told by a thread of its own, many times within the lease's length. That this fails is
+   no harm: whoever took the lease meanwhile has a higher epoch.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from taskyard.store.port import StoreError, Unusable
+from taskyard.store.postgres.connection import Connection, Failed, Lost
+from taskyard.store.postgres.queries import QUERIES
+
+LASTS_MS: Final = 5_000
+_TELL_S: Final = 1.0
+_LIMIT_S: Final = 4.0
+# Taking may have to end a turn of another that is stuck, which is waited for for two seconds.
+_TAKE_LIMIT_S: Final = 10.0
+# Every so many beats the sizes are measured anew.
+_SIZES_EVERY: Final = 30
+
+
+class Lease:
+    """This process's lease. `connect` opens a connection; it raises `StoreError`."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self.holder = socket.gethostname() + ":" + str(os.getpid()) + ":" + secrets.token_hex(4)
+        self.epoch = 0
+        self.size = 0  # bytes of the database; 0 until it was measured
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store-lease", daemon=True)
+
+    def start(self, connection: Connection) -> None:
+        """Begin to tell that the decider lives."""
+        self._measure(connection)
+        self._thread.start()
+
+    def wait_and_take(self, connection: Connection) -> None:
+        """Take it at a start: one that its holder left behind when it died has expired soon. Raises `Unusable`."""
+        end = time.monotonic() + LASTS_MS / 1000 + 1
+        while True:
+            holder, wait_ms = self._take(connection)
+            if not wait_ms:
+                return
+            if time.monotonic() + wait_ms / 1000 > end:
+                raise Unusable("the database is in use by another node (" + holder + "): stop that one")
+            time.sleep(wait_ms / 1000)
+
+    def take(self, connection: Connection) -> None:
+        """Take it anew, so that no turn of before can follow. Raises `StoreError` while another node has it."""
+        holder, wait_ms = self._take(connection)
+        if wait_ms:
+            raise StoreError("another node decides (" + holder + ")")
+
+    def _take(self, connection: Connection) -> tuple[str, int]:
+        call = QUERIES["take_lease"].with_values((self.holder, LASTS_MS))
+        (((epoch, holder, wait_ms),),) = connection.exchange([call], _TAKE_LIMIT_S)
+        if not wait_ms:
+            self.epoch = epoch
+        return holder, wait_ms
+
+    def leave(self, connection: Connection) -> None:
+        """Hand it over."""
+        connection.exchange([QUERIES["leave_lease"].with_values((self.epoch,))], _LIMIT_S)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _run(self) -> None:
+        beats = 1
+        while not self._stopped.wait(_TELL_S):
+            try:
+                self._tell(measure=beats % _SIZES_EVERY == 0)
+            except (Lost, Failed, StoreError):
+                # The next turn finds out and says so; here it is tried again.
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
+            beats += 1
+
+    def _tell(self, *, measure: bool) -> None:
+        if self._connection is None:
+            self._connection = self._connect()
+        self._connection.exchange([QUERIES["keep_lease"].with_values((self.epoch, LASTS_MS))], _LIMIT_S)
+        if measure:
+            self._measure(self._connection)
+
+    def _measure(self, connection: Connection) -> None:
+        (((self.size,),),) = connection.exchange([QUERIES["size"].with_values(())], _LIMIT_S)

@@ -1,0 +1,160 @@
+-- What a start reads, what the sweep removes, the lease, and what is known of the database.
+
+-- begin_reading --
+-- One state of the database for several reads.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+
+-- hold_tables --
+-- Let no hot table be written anew meanwhile: to a snapshot of before it would seem empty.
+LOCK TABLE queue, run, stats_part IN ACCESS SHARE MODE;
+
+-- go_by_index --
+-- For the rest of the transaction, no plan but that by the indexes.
+SELECT go_by_index();
+
+-- end_reading --
+-- The end of that.
+COMMIT;
+
+-- servers --
+-- All servers.
+SELECT s.* FROM server AS s;
+
+-- settings --
+-- All settings.
+SELECT s.name, s.value FROM setting AS s;
+
+-- flows --
+-- How many tasks each flow holds, how many of them are ready, and the greatest place (the low 48 bits of a rank).
+SELECT q.lane, q.limit_key, q.avoid, count(*), count(*) - count(q.due_at), max(q.rank & 281474976710655)
+FROM queue AS q GROUP BY q.lane, q.limit_key, q.avoid;
+
+-- owners --
+-- How many tasks each owner has in the queue.
+SELECT q.owner, count(*) FROM queue AS q GROUP BY q.owner;
+
+-- lanes --
+-- A list of lanes.
+SELECT l.* FROM lane AS l WHERE l.id = ANY($1::bigint[]);
+
+-- runs --
+-- All attempts that hold a slot.
+SELECT r.* FROM run AS r;
+
+-- last_created --
+-- The time of the newest task.
+SELECT t.created_at FROM task AS t ORDER BY t.id DESC LIMIT 1;
+
+-- last_ended --
+-- The latest end of a task.
+SELECT max(e.completed_at) FROM ended AS e;
+
+-- last_audited --
+-- The time of the newest audit row.
+SELECT a.at FROM audit AS a ORDER BY a.id DESC LIMIT 1;
+
+-- ended_between --
+-- Tasks that ended from a time on and before another, the oldest first.
+SELECT e.id, e.completed_at FROM ended AS e
+WHERE e.completed_at >= $1 AND e.completed_at < $2 ORDER BY e.completed_at LIMIT $3;
+
+-- task_delete --
+-- Remove tasks.
+DELETE FROM task WHERE id = ANY($1::text[]);
+
+-- tags_delete --
+-- Remove the tags of tasks.
+DELETE FROM task_tag AS g
+USING task AS t, jsonb_array_elements_text(t.tags::jsonb) AS j (tag)
+WHERE t.id = ANY($1::text[]) AND t.tags IS NOT NULL
+    AND g.tag = j.tag AND g.task_id = t.id AND g.task_id = ANY($1::text[]);
+
+-- attempts_delete --
+-- Remove tasks' histories.
+DELETE FROM attempt WHERE task_id = ANY($1::text[]);
+
+-- keys_before --
+-- Idempotency keys that expired from a time on and before another, the oldest first.
+SELECT i.owner, i.key, i.expires_at FROM idempotency AS i
+WHERE i.expires_at >= $1 AND i.expires_at < $2 ORDER BY i.expires_at LIMIT $3;
+
+-- key_delete --
+-- Remove idempotency keys.
+DELETE FROM idempotency AS i USING unnest($1::text[], $2::text[]) AS n (owner, key)
+WHERE i.owner = n.owner AND i.key = n.key;
+
+-- days --
+-- The days that have partitions.
+SELECT d.start FROM day AS d;
+
+-- day_now --
+-- The database's time in ms.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+
+-- day_over --
+-- The oldest day all of whose tasks ended before a time: none waits, none runs, and the latest end is before it.
+SELECT d.start FROM day AS d
+WHERE d.start + 86400000 <= $1
+    AND NOT EXISTS (SELECT FROM queue AS q WHERE q.task_id >= d.low AND q.task_id < d.high)
+    AND NOT EXISTS (SELECT FROM run AS r WHERE r.task_id >= d.low AND r.task_id < d.high)
+    AND NOT EXISTS (SELECT FROM ended AS e WHERE e.id >= d.low AND e.id < d.high AND e.completed_at >= $1)
+ORDER BY d.start LIMIT 1;
+
+-- drop_day --
+-- Drop the partitions of a day, unless somebody reads from them.
+SELECT drop_day($1::bigint)::int;
+
+-- repack --
+-- Write the live rows of swollen hot tables anew.
+SELECT repack();
+
+-- roll_up --
+-- Add the counters of turns to those of their hours, and remember how far that went.
+WITH part AS (
+    DELETE FROM stats_part WHERE id > (SELECT r.last FROM stats_rolled AS r) RETURNING *
+), rolled AS (
+    UPDATE stats_rolled SET last = (SELECT max(p.id) FROM part AS p) WHERE EXISTS (SELECT FROM part)
+)
+INSERT INTO stats_hour (
+    hour, scope, key, created, completed, failed, cancelled, timed_out, retried, attempts_ok, attempts_failed, run_ms,
+    responses, response_ms, waits, wait_ms, online_ms, last_at
+) SELECT
+    p.hour, p.scope, p.key, sum(p.created), sum(p.completed), sum(p.failed), sum(p.cancelled), sum(p.timed_out),
+    sum(p.retried), sum(p.attempts_ok), sum(p.attempts_failed), sum(p.run_ms), sum(p.responses), sum(p.response_ms),
+    sum(p.waits), sum(p.wait_ms), sum(p.online_ms), max(p.last_at)
+FROM part AS p GROUP BY p.hour, p.scope, p.key
+ON CONFLICT (scope, key, hour) DO UPDATE SET
+    created = stats_hour.created + excluded.created,
+    completed = stats_hour.completed + excluded.completed,
+    failed = stats_hour.failed + excluded.failed,
+    cancelled = stats_hour.cancelled + excluded.cancelled,
+    timed_out = stats_hour.timed_out + excluded.timed_out,
+    retried = stats_hour.retried + excluded.retried,
+    attempts_ok = stats_hour.attempts_ok + excluded.attempts_ok,
+    attempts_failed = stats_hour.attempts_failed + excluded.attempts_failed,
+    run_ms = stats_hour.run_ms + excluded.run_ms,
+    responses = stats_hour.responses + excluded.responses,
+    response_ms = stats_hour.response_ms + excluded.response_ms,
+    waits = stats_hour.waits + excluded.waits,
+    wait_ms = stats_hour.wait_ms + excluded.wait_ms,
+    online_ms = stats_hour.online_ms + excluded.online_ms,
+    last_at = greatest(stats_hour.last_at, excluded.last_at);
+
+-- take_lease --
+-- Become the decider, if nobody is: the new epoch or 0, who holds it, and for how many ms more.
+SELECT epoch, holder, wait_ms FROM take_lease($1, $2::bigint);
+
+-- keep_lease --
+-- Be the decider for so many ms more; no row when another node is.
+UPDATE lease_beat SET expires_at = clock_timestamp() + $2::bigint * interval '1 ms'
+WHERE name = 'decider' AND EXISTS (SELECT FROM lease AS l WHERE l.name = 'decider' AND l.epoch = $1::bigint)
+RETURNING 1;
+
+-- leave_lease --
+-- Hand the right over: whoever comes next need not wait.
+UPDATE lease SET node = '' WHERE name = 'decider' AND epoch = $1::bigint;
+
+-- size --
+-- The bytes of all tables and indexes.
+SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class AS c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r';

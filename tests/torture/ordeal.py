@@ -1,0 +1,188 @@
+"""The ordeal: a field of processes, a proxy and a disk, and what a schedule says done to them, act after act."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from tests.faults.field import KINDS, Evidence, Field
+from tests.faults.journal import line_of
+from tests.support.nodes import ROOT, until
+from tests.torture.disk import Disk, NoDisk, mounted
+from tests.torture.network import Network
+from tests.torture.schedule import DESCRIPTORS, DISK, FREEZE, FREEZE_BACKEND, KILL, KILL_STARTING, Act, schedule
+
+RATE = 200
+# Few slots, so that they are all taken whenever there is something to make up for.
+SLOTS = 8
+LINGER_MS = 500
+SETTINGS = {"LINGER": f"{LINGER_MS}ms", "TASKYARD_BALLAST": "4MiB"}
+# No other descriptor than the standard ones may be made.
+DESCRIPTORS_LEFT = 3
+# How long a machine with other things to do may need until the node answers, or says that its store is away.
+PATIENCE_S = 60
+
+
+class Ordeal:
+    """Use it as a context. `rate` is how many tasks are submitted a second; `say` gets a line for each act."""
+
+    def __init__(self, folder: Path, seed: int, *, rate: float = RATE, say: Callable[[str], None] = print) -> None:
+        self._folder = folder
+        self._seed = seed
+        self._rate = rate
+        self._say = say
+        self._evidence = Evidence(folder / "evidence")
+        self._log = self._evidence.folder / "ordeal.log"
+        self._stack = ExitStack()
+        self._without: frozenset[str] = frozenset()
+        self._disk: Disk | None = None
+        self._network: Network
+        self._field: Field
+        self._began: float
+        self.kills = 0
+
+    def __enter__(self) -> "Ordeal":
+        self._evidence.folder.mkdir(parents=True)
+        with ExitStack() as stack:
+            try:
+                self._disk = stack.enter_context(mounted(self._folder / "disk"))
+            except NoDisk as reason:
+                self._without = frozenset({DISK})
+                self._say(f"{DISK}: skipped: {reason}")
+            self._network = Network(stack, self._folder, self._evidence.proxy, self._seed)
+            self._note("start")
+            self._field = stack.enter_context(
+                Field(
+                    self._folder,
+                    rate=self._rate,
+                    seed=self._seed,
+                    data_dir=self._disk.path / "data" if self._disk else None,
+                    settings=SETTINGS,
+                    slots=SLOTS,
+                    through=self._network.link,
+                )
+            )
+            self._note("ready")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _note(self, event: str, what: str = "") -> None:
+        """One line more in the ordeal's own log, on the disk at once."""
+        with self._log.open("ab") as file:
+            file.write(line_of({"event": event, "what": what}))
+            file.flush()
+            os.fsync(file.fileno())
+
+    # --- the acts ----------------------------------------------------------------------------------------------------
+
+    def run(self, seconds: float, kills: int) -> None:
+        """Act after act until both so much time has passed and the node was killed so often; then settle."""
+        self._began = time.monotonic()
+        acts = schedule(self._seed, len(KINDS), self._without)
+        while time.monotonic() - self._began < seconds or self.kills < kills:
+            act = next(acts)
+            self._say(f"{time.monotonic() - self._began:6.1f} s  {act}")
+            self._act(act)
+        self._network.storm(False)
+        self._field.settle()
+        self._field.node.kill()
+
+    def _act(self, act: Act) -> None:
+        self._network.storm(act.storm)
+        time.sleep(act.before_s)
+        self._field.check()
+        if act.fault == KILL:
+            self._kill()
+        elif act.fault == KILL_STARTING:
+            self._kill()
+            self._spawn()
+            time.sleep(act.length_s)
+            self._kill()
+        else:
+            with self._fault(act):
+                time.sleep(act.length_s)
+                if act.killed:
+                    self._kill()
+        if not self._field.node.running:
+            self._spawn()
+            until(self._field.node.ready, PATIENCE_S, what="the node was not ready in time")
+            self._note("ready")
+
+    def _kill(self) -> None:
+        self._note("kill")
+        self._field.node.kill()
+        self.kills += 1
+
+    def _spawn(self) -> None:
+        self._note("start")
+        self._field.node.spawn()
+
+    @contextmanager
+    def _fault(self, act: Act) -> Iterator[None]:
+        """Bring a fault on; undo it, and wait until the node has come round, unless it was killed."""
+        doing = {
+            FREEZE: lambda: self._frozen(self._field.node.pid),
+            FREEZE_BACKEND: lambda: self._frozen(self._field.backend(KINDS[act.backend])),
+            DISK: self._full,
+            DESCRIPTORS: self._without_descriptors,
+        }[act.fault]
+        with doing():
+            self._note("fault", act.fault)
+            yield
+        if self._field.node.running:
+            until(self._field.node.ready, PATIENCE_S, what=f"the node did not come round: {act.fault}")
+            self._note("over", act.fault)
+
+    @contextmanager
+    def _frozen(self, pid: int) -> Iterator[None]:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if pid != self._field.node.pid or self._field.node.running:
+                os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def _full(self) -> Iterator[None]:
+        assert self._disk is not None
+        self._disk.fill()
+        try:
+            until(lambda: not self._field.node.ready(), PATIENCE_S, what="the node did not say that its disk is full")
+            yield
+        finally:
+            self._disk.make_room()
+
+    @contextmanager
+    def _without_descriptors(self) -> Iterator[None]:
+        """Whatever the node opens from now on is one too many; what it has open stays."""
+        pid = self._field.node.pid
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (DESCRIPTORS_LEFT, hard))
+        try:
+            yield
+        finally:
+            if self._field.node.running:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+    def evidence(self) -> Evidence:
+        """What there is to judge, once the run is over."""
+        return self._field.evidence()
+
+
+def timeline(evidence: Evidence) -> "subprocess.CompletedProcess[str]":
+    """What the judge of times, a process of its own as well, says."""
+    command = [sys.executable, "-I", str(ROOT / "tests/torture/timeline.py"), str(evidence.database)]
+    command += [str(LINGER_MS), str(SLOTS), str(evidence.folder / "ordeal.log"), str(evidence.client)]
+    command += map(str, (evidence.proxy, *evidence.backends))
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
