@@ -78,6 +78,7 @@ class App:
         )
         self._cors = Cors(settings.cors_origins, local=settings.dev)
         self._body_most = settings.body_max_bytes
+        self._budget_wait = settings.budget_wait
         self._result_most = settings.result_max_bytes
         table = [
             *TABLE,
@@ -163,7 +164,7 @@ class App:
             await operation.before(call)
         limit = self._result_most if operation.results else self._body_most
         try:
-            call.raw = await read_body(call.request, limit, self.node)
+            call.raw = await read_body(call.request, limit, self.node, self._budget_wait)
         except BodyTooLarge:
             if operation.too_large is not None:
                 await operation.too_large(call)

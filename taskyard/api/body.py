@@ -8,8 +8,7 @@ from typing import Protocol
 from taskyard.api.problems import OVERLOADED, TOO_LARGE, UNSUPPORTED, Problem
 from taskyard.api.request import Request
 
-# How long a body waits unread for the budget, in seconds, and how often it looks.
-_PATIENCE_S = 5.0
+# How often a body that waits for the budget looks, in seconds.
 _LOOK_S = 0.05
 
 
@@ -35,10 +34,11 @@ def check_encoding(headers: dict[bytes, bytes]) -> None:
         raise Problem(UNSUPPORTED, "Content-Encoding must be identity or absent: send the body uncompressed")
 
 
-async def read_body(request: Request, limit: int, budget: Budget) -> bytes:
+async def read_body(request: Request, limit: int, budget: Budget, wait_ms: int) -> bytes:
     """The body. The caller gives its length back to the budget.
 
-    Raises `BodyTooLarge` for more than `limit` bytes, `Problem` (503) when the budget stays used up, `HungUp`.
+    Raises `BodyTooLarge` for more than `limit` bytes, `Problem` (503) when the budget stays used up for `wait_ms`, and
+    `HungUp`.
     """
     declared = request.headers.get(b"content-length")
     if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
@@ -50,7 +50,7 @@ async def read_body(request: Request, limit: int, budget: Budget) -> bytes:
             if size + len(chunk) > limit:
                 raise BodyTooLarge(limit)
             if not budget.reserve(len(chunk)):
-                await _room(budget, len(chunk))
+                await _room(budget, len(chunk), wait_ms)
             size += len(chunk)
             if request.whole and not request.held and not chunks:
                 return chunk
@@ -61,10 +61,10 @@ async def read_body(request: Request, limit: int, budget: Budget) -> bytes:
         raise
 
 
-async def _room(budget: Budget, size: int) -> None:
+async def _room(budget: Budget, size: int, wait_ms: int) -> None:
     """Wait, without reading on, until the budget has room for `size` bytes."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + _PATIENCE_S
+    end = loop.time() + wait_ms / 1000
     while loop.time() < end:
         await asyncio.sleep(_LOOK_S)
         if budget.reserve(size):

@@ -5,11 +5,11 @@ server has each connection enforce its deadlines once a second (`sweep`). What i
 
 | while | limit |
 |---|---|
-| a request's head comes | `head_timeout` for the whole, 64 lines, 16 KiB |
+| a request's head comes | `head_timeout` for the whole, `head_lines`, `head_max_bytes` |
 | its body comes | `body_timeout` and 1 s for each 64 KiB so far; `idle_timeout` without one byte |
 | its body still comes when it is answered | 2 s and 1 MiB |
 | the client takes the answer | `write_timeout` since it last had taken all there was |
-| nothing is asked | 75 s |
+| nothing is asked | `keep_alive` |
 
 Knows nothing of routes: it answers only what never becomes a request.
 """
@@ -29,10 +29,7 @@ from taskyard.api.limits import Limits
 from taskyard.api.problems import BAD_REQUEST, BROKEN, OVERLOADED, TIMED_OUT, Kind, Problem
 from taskyard.api.request import Request, Response
 
-HEAD_LINES = 64
-HEAD_BYTES = 16_384
 BODY_STEP = 65_536  # each so many bytes of a body give it one more second
-KEEP_ALIVE_S = 75
 # What an answered request may still send, so that its client comes to read the answer.
 REST_S = 2.0
 REST_BYTES = 1 << 20
@@ -88,6 +85,8 @@ class Connection(asyncio.Protocol):
         self._began = 0.0
         self._heard = 0.0
         self._stuck: float | None = None
+        self._lines_most = home.limits.head_lines
+        self._head_most = home.limits.head_bytes
         self._head_bytes = 0
         self._fed = 0
         self._body_bytes = 0
@@ -145,7 +144,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(BAD_REQUEST, f"this is not valid HTTP/1.1: {_words(error)}")
         else:
             # A head without an end gives the parser nothing to call us for.
-            if self.phase == "head" and self._fed > HEAD_BYTES:
+            if self.phase == "head" and self._fed > self._head_most:
                 self._refuse_head()
 
     def _feed(self, data: bytes) -> None:
@@ -181,13 +180,13 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         self._url += url
         self._head_bytes += len(url)
-        if self._head_bytes > HEAD_BYTES:
+        if self._head_bytes > self._head_most:
             raise _HeadTooLarge
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._lines.append((name, value))
         self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > HEAD_BYTES or len(self._lines) > HEAD_LINES:
+        if self._head_bytes > self._head_most or len(self._lines) > self._lines_most:
             raise _HeadTooLarge
 
     def on_headers_complete(self) -> None:
@@ -320,7 +319,8 @@ class Connection(asyncio.Protocol):
     # --- limits -------------------------------------------------------------------------------------------------------
 
     def _refuse_head(self) -> None:
-        self._refuse(HEAD_TOO_LARGE, f"a request's head has at most {HEAD_LINES} lines and {HEAD_BYTES} bytes")
+        most = f"{self._lines_most} lines and {self._head_most} bytes"
+        self._refuse(HEAD_TOO_LARGE, f"a request's head has at most {most}")
 
     def _refuse(self, kind: Kind, details: str) -> None:
         """Answer what never became a request, or not wholly, and close."""
@@ -380,7 +380,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(
                     TIMED_OUT, f"the request's body did not come within {limits.body_s:g} s and 1 s per 64 KiB"
                 )
-        elif self._serving is None and now - self._began >= KEEP_ALIVE_S:
+        elif self._serving is None and now - self._began >= limits.keep_s:
             transport.close()
 
 

@@ -11,12 +11,15 @@ from taskyard.settings import Settings
 
 @dataclass(slots=True)
 class Limits:
-    """What connections may take, in seconds, and how many there may be from one address."""
+    """What connections may take, in seconds, lines and bytes, and how many there may be from one address."""
 
     head_s: float
     body_s: float
     idle_s: float
     write_s: float
+    keep_s: float
+    head_lines: int
+    head_bytes: int
     per_peer: int
     proxies: Proxies
     peers: Counter[str] = field(default_factory=Counter)
@@ -29,6 +32,9 @@ class Limits:
             settings.body_timeout / 1000,
             settings.idle_timeout / 1000,
             settings.write_timeout / 1000,
+            settings.keep_alive / 1000,
+            settings.head_lines,
+            settings.head_max_bytes,
             settings.connections_per_peer,
             Proxies(settings.trusted_proxies),
         )

@@ -22,8 +22,6 @@ from taskyard.host.node import Node
 from taskyard.settings import Settings
 
 log = structlog.get_logger("taskyard")
-# After the drain, how long answers under way may take, in seconds.
-_LAST_ANSWERS_S = 5
 _TRIES = 20
 
 
@@ -119,7 +117,7 @@ class Running:
             assert self._stopping is not None
             await asyncio.gather(self._stopping, return_exceptions=True)
         finally:
-            await self.server.stop(_LAST_ANSWERS_S)
+            await self.server.stop(self.node.settings.last_answers_timeout / 1000)
             await self.node.stop()
 
 

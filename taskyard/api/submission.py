@@ -29,8 +29,6 @@ SUBMISSION = Reader(Submission)
 BATCH = Reader(Batch)
 # A submission that has been through so many yards goes in circles.
 HOPS_MOST = 5
-# Calls of one subject that wait at once.
-WAITERS_MOST = 4096
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _KEY_MOST = 128
 _PENDING = Status.PENDING.name
@@ -43,10 +41,10 @@ class Waiters:
     def __init__(self) -> None:
         self._by_subject: dict[str, int] = {}
 
-    def enter(self, subject: str) -> None:
-        """One more. Raises `Problem` when there are too many."""
+    def enter(self, subject: str, most: int) -> None:
+        """One more, of at most so many. Raises `Problem` when there are too many."""
         count = self._by_subject.get(subject, 0)
-        if count >= WAITERS_MOST:
+        if count >= most:
             raise Problem(TOO_MANY, f"{count} calls of yours wait already; poll GET /api/task/<id> instead")
         self._by_subject[subject] = count + 1
 
@@ -210,7 +208,7 @@ async def _submit_and_wait(call: Call, fact: facts.Submitted, wait: int | None) 
     most = node.settings.sync_wait_max
     wait = most if wait is None else min(wait, most)
     subject = call.who.sub
-    WAITERS.enter(subject)
+    WAITERS.enter(subject, node.settings.waiting_calls_per_sub)
     # The watch stands before the task does, so that no end can slip through between the two.
     watch = asyncio.ensure_future(node.wait_ended(fact.spec.id, wait))
     try:

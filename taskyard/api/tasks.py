@@ -55,7 +55,7 @@ async def show(call: Call, query: TaskShown) -> Answer:
             raise no_task(task_id)
         return shown[0]
     subject = call.who.sub
-    WAITERS.enter(subject)
+    WAITERS.enter(subject, node.settings.waiting_calls_per_sub)
     watch = asyncio.ensure_future(node.wait_changed(task_id, min(query.wait, node.settings.sync_wait_max)))
     try:
         shown = await node.read(read)

@@ -25,7 +25,7 @@ def serve(
         int | None, _flag("--port", "The port to listen on, 8787 if not given; 0 takes a free one.")
     ] = None,
     data_dir: Annotated[str | None, _flag("--data-dir", "The data folder, ./taskyard-data if not given.")] = None,
-    database: Annotated[str | None, _flag("--database", "Not in this version: refused.")] = None,
+    database: Annotated[str | None, _flag("--database", "A postgresql:// URL, instead of a file.")] = None,
     public_url: Annotated[str | None, _flag("--public-url", "The address at which backends reach this node.")] = None,
     log_level: Annotated[str | None, _flag("--log-level", "debug, info, warning or error.")] = None,
     config: Annotated[str | None, _flag("--config", "A TOML file, taskyard.toml if there is one.")] = None,

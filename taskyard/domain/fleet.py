@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappush
-from random import Random
 
-from taskyard.domain.policies import DEFAULT_POLICY, POLICIES, Chooser
-from taskyard.domain.server import AWAY, TIERS, Server
+from taskyard.domain.policies import DEFAULT_POLICY, POLICIES
+from taskyard.domain.pool import Pool
+from taskyard.domain.server import AWAY, Server
 from taskyard.domain.task import Task
 from taskyard.domain.window import Window
 
 _LOG_MOST = 4096
-_BUDGET_SECONDS = 10
-_BUDGET_LEAST = 3
 
 
 @dataclass(eq=False, slots=True)
 class ServerClass:
-    """Servers alike in capabilities and groups; `bit` is its place in a pool's mask."""
+    """Servers alike in capabilities and groups; `bit` is its place in a pool's mask, `serving` how many serve."""
 
     bit: int
     capabilities: frozenset[str]
     groups: frozenset[str]
     servers: dict[str, Server] = field(default_factory=dict)
+    serving: int = 0
 
     def serves(self, lane: Lane) -> bool:
         """Whether its servers have what the lane requires (a pin is the pool's concern)."""
@@ -72,98 +70,6 @@ class Lane:
     flows: dict[tuple[str, str], Flow] = field(default_factory=dict)
     queued: int = 0
     stored: bool = False
-
-
-class RetryBudget:
-    """Retries of a pool within the last 10 s, bounded by a share of its dispatches. One bucket a second."""
-
-    __slots__ = ("_dispatches", "_retries", "_second")
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._dispatches = [0] * _BUDGET_SECONDS
-        self._retries = [0] * _BUDGET_SECONDS
-
-    def _advance(self, now: int) -> int:
-        second = now // 1000
-        for passed in range(max(self._second + 1, second - _BUDGET_SECONDS + 1), second + 1):
-            self._dispatches[passed % _BUDGET_SECONDS] = 0
-            self._retries[passed % _BUDGET_SECONDS] = 0
-        self._second = max(self._second, second)
-        return self._second % _BUDGET_SECONDS
-
-    def allows(self, now: int, ratio: float) -> bool:
-        """Whether one more retry may go out now."""
-        self._advance(now)
-        return sum(self._retries) < max(_BUDGET_LEAST, ratio * sum(self._dispatches))
-
-    def spend(self, now: int, *, retry: bool) -> None:
-        """Book a dispatch."""
-        index = self._advance(now)
-        self._dispatches[index] += 1
-        if retry:
-            self._retries[index] += 1
-
-
-class Pool:
-    """Lanes that the same classes (or one pinned server) can serve, and the choosers over those servers."""
-
-    __slots__ = ("_choosers", "_cursor", "_shape", "budget", "heads", "lanes", "mask", "pin", "starved")
-
-    def __init__(self, mask: int, pin: str) -> None:
-        self.mask = mask
-        self.pin = pin
-        self.lanes: set[Lane] = set()
-        self.heads: list[tuple[int, int, Flow]] = []  # heap of (head rank, serial, flow), checked when it surfaces
-        self.budget = RetryBudget()
-        self.starved = False
-        self._choosers: list[Chooser] = []
-        self._cursor = 0
-        self._shape = -1
-
-    def has(self, server: Server) -> bool:
-        """Whether the server is one of the pool's."""
-        cls = server.cls
-        return cls is not None and bool(self.mask >> cls.bit & 1) and (not self.pin or self.pin == server.id)
-
-    def members(self, fleet: Fleet) -> Iterator[Server]:
-        """The pool's servers, whatever their state."""
-        if self.pin:
-            server = fleet.servers.get(self.pin)
-            if server is not None and self.has(server):
-                yield server
-            return
-        for cls in fleet.classes.values():
-            if self.mask >> cls.bit & 1:
-                yield from cls.servers.values()
-
-    def pick(self, fleet: Fleet, task_type: str, avoid: str, rng: Random) -> Server | None:
-        """An open server by the policy in force, the best tier first; `None` when none is free."""
-        if self._shape != fleet.shape or self._cursor < fleet.log_base:
-            self._rebuild(fleet)
-        else:
-            start = self._cursor - fleet.log_base
-            for server in fleet.log[start:] if start else fleet.log:
-                if server.known_open and self.has(server):
-                    self._choosers[server.known_tier].note(server)
-        self._cursor = fleet.log_base + len(fleet.log)
-        for chooser in self._choosers:
-            chosen = chooser.pick(task_type, avoid, rng)
-            if chosen is not None:
-                return chosen
-        return None
-
-    def _rebuild(self, fleet: Fleet) -> None:
-        if self._shape != fleet.shape:
-            self._choosers = [fleet.policy.chooser(tier) for tier in range(TIERS)]
-            self._shape = fleet.shape
-        for server in self.members(fleet):
-            if server.known_open:
-                self._choosers[server.known_tier].note(server)
-
-    def only(self, fleet: Fleet, server_id: str) -> bool:
-        """Whether no other server of the pool than this one is serving: then avoiding it is void."""
-        return not any(server.known_serving and server.id != server_id for server in self.members(fleet))
 
 
 class Fleet:
@@ -210,6 +116,7 @@ class Fleet:
                 if cls.serves(lane):
                     self._repool(lane)
         cls.servers[server.id] = server
+        cls.serving += server.known_serving
         server.cls = cls
         if old is not None:
             self._leave(server, old)
@@ -223,9 +130,9 @@ class Fleet:
         if self.by_predict.get(server.predict) is server:
             del self.by_predict[server.predict]
         cls, server.cls = server.cls, None
-        server.known_open, server.known_tier, server.known_serving = False, AWAY, False
         if cls is not None:
             self._leave(server, cls)
+        server.known_open, server.known_tier, server.known_serving = False, AWAY, False
         self.shape += 1
         self.version += 1
 
@@ -238,6 +145,7 @@ class Fleet:
 
     def _leave(self, server: Server, cls: ServerClass) -> None:
         del cls.servers[server.id]
+        cls.serving -= server.known_serving
         if not cls.servers:
             del self.classes[cls.capabilities, cls.groups]
             self._free_bits.append(cls.bit)
@@ -253,6 +161,8 @@ class Fleet:
         if serving is not server.known_serving:
             server.known_serving = serving
             self.version += 1
+            if server.cls is not None:
+                server.cls.serving += 1 if serving else -1
         if is_open and server.cls is not None:
             self.opened |= 1 << server.cls.bit
             self.log.append(server)

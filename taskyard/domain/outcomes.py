@@ -55,28 +55,24 @@ class After:
     - `ends`: the status that ends the task at once, or `None` when it goes back to the queue.
     - `exhausted`: the status that ends the task once its counter passes its limit.
     - `counter`: which counter the attempt uses up: "failures" (limit `maxRetries`), "lost" (limit `MAX_LOST`), or none.
-    - `keeps_place`: a task that goes back keeps its place; otherwise it queues anew behind a back-off.
-    - `lingers`: the backend may still be at it, so the slot is held for a while.
     - `folds`: successive ones on one server make one history entry with a count.
     """
 
     ends: Status | None = None
     exhausted: Status | None = None
     counter: str | None = None
-    keeps_place: bool = False
-    lingers: bool = False
     folds: bool = False
 
 
 AFTER: dict[Outcome, After] = {
     Outcome.COMPLETED: After(ends=Status.COMPLETED),
     Outcome.FAILED: After(exhausted=Status.FAILED, counter="failures"),
-    Outcome.TIMEOUT: After(exhausted=Status.TIMEOUT, counter="failures", lingers=True),
-    Outcome.DECLINED: After(keeps_place=True, folds=True),
-    Outcome.UNREACHED: After(keeps_place=True, folds=True),
-    Outcome.MISCONFIGURED: After(keeps_place=True, folds=True),
-    Outcome.LOST: After(exhausted=Status.FAILED, counter="lost", keeps_place=True, lingers=True),
-    Outcome.CANCELLED: After(ends=Status.CANCELLED, lingers=True),
+    Outcome.TIMEOUT: After(exhausted=Status.TIMEOUT, counter="failures"),
+    Outcome.DECLINED: After(folds=True),
+    Outcome.UNREACHED: After(folds=True),
+    Outcome.MISCONFIGURED: After(folds=True),
+    Outcome.LOST: After(exhausted=Status.FAILED, counter="lost"),
+    Outcome.CANCELLED: After(ends=Status.CANCELLED),
 }
 
 

@@ -1,6 +1,6 @@
 """A registered backend: what it can do, what it does, and whether it may be given more.
 
-Knows nothing of lanes, policies or HTTP; `free` and `tier` are what the fleet asks.
+Knows nothing of lanes, policies or HTTP; `tier`, `fit` and `has_room` are what the fleet asks.
 """
 
 from __future__ import annotations
@@ -106,18 +106,9 @@ class Server:
         return AWAY
 
     @property
-    def serving(self) -> bool:
-        """Alive and willing, whether or not a slot is free now: what makes it worth waiting for."""
-        return self.tier != AWAY and self.fit
-
-    @property
     def fit(self) -> bool:
         """Whether it can be reached and takes our key, as far as is known."""
         return not (self.misconfigured or self.held)
-
-    def open(self, now: int) -> bool:
-        """Whether it may be given a task now."""
-        return self.tier != AWAY and self.has_room(now)
 
     def has_room(self, now: int) -> bool:
         """Whether a slot is free and nothing but its status forbids to use it."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from taskyard.domain.fleet import Flow, Pool
+from taskyard.domain.fleet import Flow
 from taskyard.domain.outcomes import Status
+from taskyard.domain.pool import Pool
 from taskyard.domain.server import PROBE_INTERVAL_MS, Server
 from taskyard.domain.task import Task
 from taskyard.engine import tally

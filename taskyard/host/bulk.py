@@ -20,10 +20,6 @@ from taskyard.host.port import NodePort
 from taskyard.store.port import Store, TaskQuery
 
 PAGE = 500
-_RUNNING_MOST = 32
-_RUNNING_PER_OWNER = 4
-_KEPT_MOST = 1000
-_KEPT_MS = 3_600_000
 # How often a shed page is tried again before the job fails, and the longest wait in between, in seconds.
 _TRIES = 60
 _WAIT_MOST_S = 5.0
@@ -84,7 +80,9 @@ class BulkJobs:
     async def start(self, job: Job) -> Job:
         """Do the first page at once and leave the rest to the background. Raises `Overloaded`, `Unavailable`."""
         running = [known for known in self._jobs.values() if known.state == "running"]
-        if len(running) >= _RUNNING_MOST or sum(known.who == job.who for known in running) >= _RUNNING_PER_OWNER:
+        mine = sum(known.who == job.who for known in running)
+        settings = self._node.settings
+        if len(running) >= settings.bulk_jobs or mine >= settings.bulk_jobs_per_sub:
             raise Overloaded("too many bulk jobs run; wait for one of them or stop it", 5000)
         await self._step(job)
         if job.finished:
@@ -159,10 +157,10 @@ class BulkJobs:
         job.updated_at = self._node.now()
 
     def _forget_old(self) -> None:
-        now = self._node.now()
+        now, settings = self._node.now(), self._node.settings
         ended = [job for job in self._jobs.values() if job.state != "running"]
         for index, job in enumerate(sorted(ended, key=lambda job: job.updated_at, reverse=True)):
-            if index >= _KEPT_MOST or job.updated_at + _KEPT_MS < now:
+            if index >= settings.bulk_jobs_kept or job.updated_at + settings.bulk_retention < now:
                 del self._jobs[job.id]
 
 

@@ -15,8 +15,6 @@ from itertools import chain
 from taskyard.engine.facts import CalledBack, Checked, Ended, Fact, SlotFreed, Submitted
 from taskyard.host.errors import Overloaded
 
-SUBMISSIONS_MOST = 20_000
-CALLS_MOST = 20_000
 FACT_OVERHEAD = 512  # bytes that a fact without a body counts
 # What can be said again to another engine: how attempts and checks ended.
 REPEATABLE = frozenset({Ended, CalledBack, SlotFreed, Checked})
@@ -29,7 +27,7 @@ class Inbox:
     `submissions_most` and `calls_most` are how many submissions, and calls other than callbacks, may wait.
     """
 
-    def __init__(self, submissions_most: int = SUBMISSIONS_MOST, calls_most: int = CALLS_MOST) -> None:
+    def __init__(self, submissions_most: int, calls_most: int) -> None:
         self._submissions_most = submissions_most
         self._calls_most = calls_most
         self._parts: deque[Sequence[Fact]] = deque()

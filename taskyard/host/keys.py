@@ -55,6 +55,11 @@ def load_keys(configured: Sequence[str], data_path: Path) -> list[str]:
     return [key]
 
 
+def fingerprint(secret_key: str) -> str:
+    """What tells one secret key from another and nothing of it."""
+    return _derive(secret_key, b"taskyard fingerprint").hex()
+
+
 class Keys:
     """Proofs and sealed apiKeys under a list of secret keys: the first makes them, all are accepted."""
 

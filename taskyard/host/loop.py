@@ -26,7 +26,6 @@ from taskyard.host.storage import Storage
 from taskyard.store.port import BadData, StoreError
 
 log = structlog.get_logger()
-STALLED_AFTER_MS = 5_000
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
 UNSTORABLE = "the answer cannot be stored"
@@ -51,6 +50,7 @@ class TurnLoop:
         *,
         turn_facts: int,
         turn_bytes: int,
+        stall_ms: int,
         carry_out: Callable[[Plan, Sequence[Fact]], None],
         fail: Callable[[Sequence[Fact], str], None],
         refuse: Callable[[Fact, str], None],
@@ -64,6 +64,7 @@ class TurnLoop:
         self._node = node
         self._turn_facts = turn_facts
         self._turn_bytes = turn_bytes
+        self._stall_ms = stall_ms
         self._carry_out = carry_out
         self._fail = fail
         self._refuse = refuse
@@ -101,7 +102,7 @@ class TurnLoop:
         if self._task is not None and self._task.done() and not self._stopping:
             return True
         began = self._turn_began
-        return began is not None and (time.monotonic() - began) * 1000 > STALLED_AFTER_MS
+        return began is not None and (time.monotonic() - began) * 1000 > self._stall_ms
 
     async def _run(self) -> None:
         again = True

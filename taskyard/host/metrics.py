@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from taskyard.domain.fleet import Pool
 from taskyard.domain.health import State
 from taskyard.domain.outcomes import Outcome, Status
+from taskyard.domain.pool import Pool
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import AttemptOver, Dispatch
 from taskyard.host.views import oldest_in

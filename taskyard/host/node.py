@@ -28,6 +28,7 @@ from taskyard.host.inbox import Inbox
 from taskyard.host.keys import Keys, load_keys
 from taskyard.host.loop import TurnLoop
 from taskyard.host.metrics import Metrics
+from taskyard.host.opening import open_store
 from taskyard.host.port import End, LiveCounts, ServerView, WaitingLane
 from taskyard.host.storage import Storage
 from taskyard.host.sweeper import Sweeper
@@ -36,11 +37,9 @@ from taskyard.host.transport.client import Client
 from taskyard.host.views import live_counts, server_view, waiting_lanes
 from taskyard.settings import Settings
 from taskyard.store.port import Store, StoreError
-from taskyard.store.sqlite import SqliteStore
 
 log = structlog.get_logger()
 T = TypeVar("T")
-DRAIN_MS = 10_000
 SWITCH_INTERVAL_S = 0.0005
 # A full disk is not mended in a second.
 TIGHT_RETRY_MS = 10_000
@@ -55,22 +54,20 @@ class Node:
         self.name = name
         self.port = settings.port
         self._clock = Clock()
-        self._inbox = Inbox()
+        self._inbox = Inbox(settings.inbox_submissions, settings.inbox_calls)
         self._budget = Budget(settings.memory_budget)
         self._draining = False
 
     async def start(self, listeners: Sequence[tuple[str, int]] = ()) -> None:
         """Open the store, recover, and begin to take turns. Raises `StartError`."""
         settings = self.settings
-        if settings.database is not None:
-            raise StartError("--database: this version keeps its tasks in a SQLite file only; leave --database out.")
         # The writer thread must not wait 5 ms for the interpreter beside a busy loop (measured: p50 8 -> 0.6 ms).
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         try:
-            store = await asyncio.to_thread(SqliteStore, settings.data_path, ballast=settings.ballast)
+            store = await asyncio.to_thread(open_store, settings)
         except StoreError as error:
             raise StartError(str(error)) from error
-        self._storage = Storage(store)
+        self._storage = Storage(store, settings.reads_waiting)
         try:
             self._keys = Keys(load_keys([key.reveal() for key in settings.secret_key], settings.data_path))
             self._policy = AddressPolicy(listeners, settings.endpoint_allow)
@@ -96,6 +93,7 @@ class Node:
                 self.name,
                 turn_facts=settings.turn_facts,
                 turn_bytes=settings.turn_bytes,
+                stall_ms=settings.turn_stall,
                 carry_out=self._effects.carry_out,
                 fail=self._effects.fail,
                 refuse=self._effects.refuse,
@@ -122,7 +120,7 @@ class Node:
         self._draining = True
         self._loop.drain()
         self._effects.release_waiters()
-        await self._dispatcher.idle(DRAIN_MS)
+        await self._dispatcher.idle(self.settings.drain_timeout)
 
     async def stop(self) -> None:
         """End everything and close the store; what was acknowledged is in it."""
@@ -285,7 +283,13 @@ def engine_limits(settings: Settings) -> Limits:
         offline_grace_ms=settings.offline_grace,
         stale_ms=settings.server_stale_threshold,
         sweep_ms=settings.server_cleanup_interval,
+        removal_grace_ms=settings.removal_grace,
         idempotency_ms=settings.idempotency_retention,
+        recovery_spread_ms=settings.recovery_spread,
+        recovery_grace_ms=settings.recovery_grace,
         window_entries=settings.window_entries,
+        wake_entries=settings.wake_entries,
         payload_bytes=settings.payload_memory,
+        dispatches_per_turn=settings.turn_dispatches,
+        wakes_per_turn=settings.turn_wakes,
     )

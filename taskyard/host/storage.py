@@ -15,14 +15,17 @@ from taskyard.store.port import Store, StoreError
 log = structlog.get_logger()
 T = TypeVar("T")
 READERS = 2
-READS_WAITING_MOST = 256
 
 
 class Storage:
-    """Runs a store's calls off the event loop. `write` keeps the store's one-writer rule; reads run beside it."""
+    """Runs a store's calls off the event loop. `write` keeps the store's one-writer rule; reads run beside it.
 
-    def __init__(self, store: Store) -> None:
+    At most `reads_most` reads run or wait.
+    """
+
+    def __init__(self, store: Store, reads_most: int) -> None:
         self.store = store
+        self._reads_most = reads_most
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._reads = 0
@@ -52,7 +55,7 @@ class Storage:
 
     async def read(self, query: Callable[[Store], T]) -> T:
         """Run a read. Raises `Unavailable` when the store cannot answer or too many reads wait."""
-        if self._reads >= READS_WAITING_MOST:
+        if self._reads >= self._reads_most:
             raise Unavailable("too many reads are waiting for the store")
         self._reads += 1
         try:

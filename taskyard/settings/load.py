@@ -170,10 +170,10 @@ def _read(field: Field, raw: object, source: Source) -> Any:
 def _agree(settings: Settings) -> None:
     """What no single value shows. Raises SettingsError."""
     at = settings.sources()
-    if settings.database is not None:
+    if settings.database is not None and not settings.secret_key:
         raise SettingsError(
-            f"database (from {at['database']}) is not in this version, which keeps its tasks in a SQLite file in the "
-            "data folder; leave it out"
+            f"database (from {at['database']}) needs secret_key, which belongs to the database and not to one data "
+            "folder; set it and keep it, e.g. TASKYARD_SECRET_KEY=$(openssl rand -hex 32)"
         )
     if settings.retry_base > settings.retry_cap:
         raise SettingsError(

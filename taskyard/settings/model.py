@@ -76,8 +76,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int, _is("size", "Room on the disk that is kept for results when it is full; 0 keeps none.", 0, 1 << 40)
     ] = 64 * MIB
     database: (
-        Annotated[Secret, _is("database", "PostgreSQL instead of a file. Not in this version: refused.", flag=True)]
-        | None
+        Annotated[Secret, _is("database", "PostgreSQL instead of a file; needs `secret_key`.", flag=True)] | None
     ) = None
     public_url: (
         Annotated[
@@ -144,12 +143,32 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     connections_per_peer: Annotated[
         int, _is("whole", "Open connections from one address (trusted proxies excepted).", 1, 1_000_000)
     ] = 4096
+    keep_alive: Annotated[int, _is("duration", "A connection on which nothing is asked.", 1000, DAY)] = 75 * SECOND
+    head_lines: Annotated[int, _is("whole", "Header lines of a request; past it 431.", 8, 1000)] = 64
+    head_max_bytes: Annotated[int, _is("size", "A request's head; past it 431.", 1024, MIB)] = 16_384
     head_timeout: Annotated[int, _is("duration", "A request's head.", 100, HOUR)] = 10 * SECOND
     body_timeout: Annotated[int, _is("duration", "A request's body, and 1 s more for each 64 KiB.", 100, HOUR)] = (
         30 * SECOND
     )
     idle_timeout: Annotated[int, _is("duration", "Within a request, without one byte.", 100, HOUR)] = 10 * SECOND
     write_timeout: Annotated[int, _is("duration", "A client's taking of an answer.", 100, HOUR)] = 60 * SECOND
+    budget_wait: Annotated[int, _is("duration", "A body's wait for room in `memory_budget`; then 503.", 0, HOUR)] = (
+        5 * SECOND
+    )
+    inbox_submissions: Annotated[int, _is("whole", "Submissions that wait for their turn; past it 503.", 1, 10**7)] = (
+        20_000
+    )
+    inbox_calls: Annotated[
+        int, _is("whole", "Other calls that wait for their turn (callbacks excepted); past it 503.", 1, 10**7)
+    ] = 20_000
+    reads_waiting: Annotated[int, _is("whole", "Reads that wait for the store; past it 503.", 1, 10**6)] = 256
+    waiting_calls_per_sub: Annotated[
+        int, _is("whole", "Calls of one subject that wait for tasks; past it 429.", 1, 10**6)
+    ] = 4096
+    bulk_jobs: Annotated[int, _is("whole", "Bulk changes that run at once; past it 503.", 1, 10**4)] = 32
+    bulk_jobs_per_sub: Annotated[int, _is("whole", "Bulk changes of one subject; past it 503.", 1, 10**4)] = 4
+    bulk_jobs_kept: Annotated[int, _is("whole", "Ended bulk changes that can be asked about.", 0, 10**6)] = 1000
+    bulk_retention: Annotated[int, _is("duration", "Ended bulk changes are kept so long.", 0, LONGEST)] = HOUR
 
     # Tasks
     task_timeout: Annotated[
@@ -190,6 +209,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             bare=True,
         ),
     ] = 30 * SECOND
+    removal_grace: Annotated[
+        int,
+        _is("duration", "A removed server's tasks may end for so long; then they are queued again.", 0, DAY),
+    ] = 30 * SECOND
     server_stale_threshold: Annotated[
         int,
         _is("duration", "A server neither checked nor heard from for so long is offline.", SECOND, LONGEST, bare=True),
@@ -201,10 +224,32 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     # The engine
     turn_facts: Annotated[int, _is("whole", "Facts that one turn takes at most.", 1, 100_000)] = 1000
     turn_bytes: Annotated[int, _is("size", "Bytes of facts that one turn takes at most.", KIB, GIB)] = 4 * MIB
+    turn_dispatches: Annotated[int, _is("whole", "Tasks that one turn assigns at most.", 1, 100_000)] = 1000
+    turn_wakes: Annotated[int, _is("whole", "Timers of a kind that one turn looks at at most.", 1, 100_000)] = 1000
+    turn_stall: Annotated[int, _is("duration", "A turn that takes longer makes the node unready.", 100, HOUR)] = (
+        5 * SECOND
+    )
     window_entries: Annotated[
         int, _is("whole", "Queued tasks that memory holds; the store has them all.", 100, 10**8)
     ] = 20_000
+    wake_entries: Annotated[
+        int, _is("whole", "Queued tasks whose next time memory holds; the store has them all.", 100, 10**8)
+    ] = 20_000
     payload_memory: Annotated[int, _is("size", "Payloads of queued tasks that memory keeps.", 0, 1 << 40)] = 64 * MIB
+
+    # Start and stop
+    recovery_grace: Annotated[
+        int, _is("duration", "After a start, running attempts have so long for their callbacks at least.", 0, DAY)
+    ] = MINUTE
+    recovery_spread: Annotated[
+        int, _is("duration", "After a start, interrupted tasks are due again within so long.", 0, HOUR)
+    ] = 5 * SECOND
+    drain_timeout: Annotated[int, _is("duration", "At a stop, what is being sent has so long to end.", 0, DAY)] = (
+        10 * SECOND
+    )
+    last_answers_timeout: Annotated[
+        int, _is("duration", "At a stop, after `drain_timeout`, answers under way have so long.", 0, HOUR)
+    ] = 5 * SECOND
 
     # Set by tables and by the loader, not by one name
     types: dict[str, TypeDefaults] = {}

@@ -1,9 +1,10 @@
 """A backend server of the crash test, as a program: `python -m tests.faults.backend KIND PORT LOG SEED`.
 
 KIND is `direct` (answers with the result), `callback` (accepts and calls back until it is heard), `failing` (now and
-then fails, in one way or another) or `fragile` (dies of a task whose payload says `poison`). Each attempt that comes is
-in its log before it is answered, and so is each result before it is given; every result is another one. The log also
-says how many attempts were at work at once, and when each left. It ends when its standard input does.
+then fails, in one way or another) or `fragile` (dies of a task whose payload says `poison`, and takes too long for one
+that says `slow`). Each attempt that comes is in its log before it is answered, and so is each result before it is
+given; every result is another one. The log also says how many attempts were at work at once, and when each left. It
+ends when its standard input does.
 """
 
 import asyncio
@@ -176,11 +177,14 @@ class Calling(Backend):
 
 
 class Fragile(Backend):
-    """Dies of a poisonous task, as a process does that runs out of memory."""
+    """Dies of a poisonous task, as a process does that runs out of memory; a slow one lasts until nobody waits."""
 
     async def work(self, order: dict[str, Any]) -> Answer:
-        if order["request"]["payload"].get("poison"):
+        payload = order["request"]["payload"]
+        if payload.get("poison"):
             os.kill(os.getpid(), signal.SIGKILL)
+        if payload.get("slow"):
+            await asyncio.sleep(order["timeout"] / 1000)
         return await super().work(order)
 
 

@@ -16,6 +16,7 @@ from taskyard.engine.facts import CancelAsked, Fact
 from taskyard.engine.plan import Abort, AnyEffect, Dispatch, Plan
 from taskyard.store.connection import Connection
 from taskyard.store.sqlite import SqliteStore
+from tests.power.cuts import Left, Losses
 from tests.power.disk import Acknowledged, Event
 from tests.power.shim import RecordedConnection, Recorder
 from tests.support.turns import Desk
@@ -33,6 +34,28 @@ class State(NamedTuple):
     number: int
     digest: str
     tasks: frozenset[str]
+
+
+def losses(events: list[Event]) -> Losses:
+    """What tells whether a store has what was acknowledged in a record: all of it, and no commit in part."""
+    states = [event.what for event in events if isinstance(event, Acknowledged)]
+
+    def lost(left: Left, store: SqliteStore) -> str | None:
+        if not left.told:
+            return None
+        state, following = states[left.told - 1], states[left.told : left.told + 1]
+        known = state.tasks
+        for after in following:
+            known &= after.tasks  # it may be a sweep, which removes some
+        missing = known - tasks(store._writer)
+        if missing:
+            return f"{len(missing)} acknowledged tasks are lost after commit {state.number}"
+        # The commit that was under way may be there already, whole.
+        wanted = [some.digest for some in (state, *following)]
+        found = digest(store._writer)
+        return None if found in wanted else f"the state is not that after commit {state.number} or the next"
+
+    return lost
 
 
 def digest(connection: Connection) -> str:

@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from taskyard.domain.fleet import Fleet, Flow, Pool
+from taskyard.domain.fleet import Fleet, Flow
 from taskyard.domain.health import Health
 from taskyard.domain.outcomes import Outcome, Status
+from taskyard.domain.pool import Pool
 from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Task
 from taskyard.domain.window import PLACE_LIMIT, Window

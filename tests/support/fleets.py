@@ -5,7 +5,7 @@ from random import Random
 
 from taskyard.domain.fleet import Fleet, Lane
 from taskyard.domain.health import Health, State
-from taskyard.domain.server import Server
+from taskyard.domain.server import AWAY, Server
 from taskyard.domain.task import Run
 
 ENDLESS = 10**9
@@ -71,4 +71,4 @@ class Yard:
         self.note(server)
 
     def open_servers(self) -> list[Server]:
-        return [server for server in self.fleet.servers.values() if server.open(self.now)]
+        return [server for server in self.fleet.servers.values() if server.tier != AWAY and server.has_room(self.now)]

@@ -86,12 +86,17 @@ class NodeProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def command(self) -> list[str]:
+        """What starts the process."""
+        node = [sys.executable, "-m", "taskyard", "serve"]
+        return [*node, "--data-dir", str(self.data_dir), "--port", str(self.port)]
+
     def spawn(self) -> None:
         """Start the process; it is not ready yet."""
         assert not self.running
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "taskyard", "serve", "--data-dir", str(self.data_dir), "--port", str(self.port)],
+                self.command(),
                 cwd=ROOT,
                 env=environment(self._settings),
                 stdin=subprocess.DEVNULL,

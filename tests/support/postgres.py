@@ -100,6 +100,10 @@ class Cluster:
             self._process.wait(PATIENCE_S)
             self._process = None
 
+    def crash(self) -> None:
+        """End it as a power loss would, but for what the system still writes out."""
+        self.stop(signal.SIGQUIT)
+
     def freeze(self) -> None:
         """Stop every process of the server, as a stalled disk would."""
         self._signal_all(signal.SIGSTOP)

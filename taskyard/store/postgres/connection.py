@@ -8,6 +8,7 @@ transaction to another of its connections.
 
 from __future__ import annotations
 
+import re
 import select
 import time
 from collections.abc import Sequence
@@ -36,11 +37,16 @@ _DEFAULTS: Final = {
 _FENCED: Final = "TY001"
 # Values that are refused: data exceptions, constraints, limits of the program (an index entry that is too long).
 _DATA_CLASSES: Final = ("22", "23", "54")
+_WHERE: Final = re.compile(r"(connection failed: )?connection to server (at|on) .*? failed: |^connection failed: ")
 _GOOD: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
 class Lost(Exception):
     """The connection cannot be used any more; what was under way on it may have been done or not."""
+
+
+class Silent(Lost):
+    """The server said nothing in time."""
 
 
 class Failed(Exception):
@@ -61,8 +67,9 @@ def open_plainly(url: str) -> psycopg.Connection[tuple[Any, ...]]:
 
 
 def first_line(error: BaseException) -> str:
-    """An error in one line. The driver's errors name host, port and user, never the password."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """An error in one line, without where the server is: clients of the API may read this."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return _WHERE.sub("", line)
 
 
 def read_failure(error: Lost | Failed) -> StoreError:
@@ -99,7 +106,7 @@ class Connection:
         return not self._in_use and self._server.status == pq.ConnStatus.OK
 
     def exchange(self, calls: Sequence[Call], limit_s: float) -> list[list[Any]]:
-        """Carry out statements in one transaction; the rows of each, as tuples. Raises `Lost` or `Failed`."""
+        """Carry out statements in one transaction; the rows of each, as tuples. Raises `Lost`, `Silent` or `Failed`."""
         # While this is set the connection is not fit for others, whatever ends this call.
         self._in_use = True
         deadline = time.monotonic() + limit_s
@@ -114,7 +121,7 @@ class Connection:
             raise Lost(first_line(error)) from error
         except TimeoutError as error:
             self._cancel()
-            raise Lost(str(error)) from error
+            raise Silent(str(error)) from error
         self._in_use = False
         if failure is not None:
             refusal = error_from_result(failure)

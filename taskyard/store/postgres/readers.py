@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from taskyard.engine.rows import Record
 from taskyard.store.port import BadData, StoreError
-from taskyard.store.postgres.connection import Connection, Failed, Lost, read_failure
+from taskyard.store.postgres.connection import Connection, Failed, Lost, Silent, read_failure
 from taskyard.store.postgres.queries import QUERIES, Call
 from taskyard.store.postgres.records import records
 
@@ -89,8 +89,8 @@ class Readers:
         try:
             try:
                 return work(connection)
-            except Lost:
-                if not kept:
+            except Lost as error:
+                if not kept or isinstance(error, Silent):
                     raise
                 # It broke while it was idle, and so did its like: once more on a new one.
                 self._drop_idle()

@@ -467,9 +467,8 @@ def test_queue_limits(own_yard: Callable[..., Yard]) -> None:
     assert int(everything.headers["retry-after"]) >= 1
 
 
-def test_the_memory_budget_sheds_bodies(own_yard: Callable[..., Yard], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskyard.api.body._PATIENCE_S", 0.2)
-    yard = own_yard(memory_budget=1 << 20)
+def test_the_memory_budget_sheds_bodies(own_yard: Callable[..., Yard]) -> None:
+    yard = own_yard(memory_budget=1 << 20, budget_wait=200)
     client = yard.client("user")
     body = TASK | {"payload": {"a": "x" * 1000}}
     yard.on_loop(lambda: yard.running.node.reserve((1 << 20) - 100))

@@ -341,8 +341,9 @@ def test_an_accepting_backend_is_waited_for(accepting: Crew, user: httpx.Client)
     assert "timeout" in shown["error"]
 
 
-def test_too_many_waiting_calls_are_429(yard: Yard, user: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskyard.api.submission.WAITERS_MOST", 1)
+def test_too_many_waiting_calls_are_429(own_yard: Callable[..., Yard]) -> None:
+    yard = own_yard(waiting_calls_per_sub=1)
+    user = yard.client("user", sub=fresh("waiter"))
     task_id = waiting(user)
     poll = threading.Thread(target=lambda: user.get(f"/api/task/{task_id}?wait=20000"))
     poll.start()
@@ -353,6 +354,24 @@ def test_too_many_waiting_calls_are_429(yard: Yard, user: httpx.Client, monkeypa
     user.post(f"/api/task/{task_id}/cancel")
     poll.join(10)
     assert user.get(f"/api/task/{task_id}?wait=20").status_code == 200
+
+
+def test_too_many_reads_that_wait_are_503(own_yard: Callable[..., Yard]) -> None:
+    yard = own_yard(reads_waiting=1)
+    user = yard.client("user")
+    task_id = waiting(user)
+    gate = threading.Event()
+    began = threading.Event()
+
+    def slow(_: Any) -> bool:
+        began.set()
+        return gate.wait(10)
+
+    yard.on_loop(lambda: asyncio.ensure_future(yard.running.node.read(slow)))
+    assert began.wait(10)
+    refused(user.get(f"/api/task/{task_id}"), 503, "too many reads")
+    gate.set()
+    assert eventually(lambda: user.get(f"/api/task/{task_id}").status_code == 200)
 
 
 # --- bulk ------------------------------------------------------------------------------------------------------------
@@ -443,7 +462,7 @@ def test_more_than_500_go_on_in_the_background(user: httpx.Client, yard: Yard) -
 
 
 def test_a_bulk_job_can_be_stopped(own_yard: Callable[..., Yard]) -> None:
-    yard = own_yard()
+    yard = own_yard(bulk_jobs=2, bulk_jobs_per_sub=1, bulk_jobs_kept=0)
     client = yard.client("user")
     for _ in range(3):
         _batch(client, 1000, "t")
@@ -462,6 +481,10 @@ def test_a_bulk_job_can_be_stopped(own_yard: Callable[..., Yard]) -> None:
     node.ask_many = gated  # type: ignore[method-assign]
     bulk_id = client.post("/api/tasks/cancel", json={"filter": {}}).json()["bulkId"]
     assert client.get(f"/api/bulk/{bulk_id}").json()["state"] == "running"
+    another = client.post("/api/tasks/cancel", json={"filter": {}, "dryRun": True})
+    refused(another, 503, "too many bulk jobs")
+    nobodys = yard.client("user", sub="bob").post("/api/tasks/cancel", json={"filter": {}})
+    assert nobodys.status_code == 200  # the limit was that subject's
     answers: list[Any] = []
     stop = threading.Thread(target=lambda: answers.append(client.delete(f"/api/bulk/{bulk_id}").json()))
     stop.start()

@@ -8,9 +8,7 @@ import pytest
 
 from taskyard.domain.outcomes import Word
 from taskyard.engine.facts import Unregistered
-from taskyard.engine.limits import Limits
 from taskyard.engine.plan import TaskDone
-from taskyard.host import node as host_node
 from tests.support.aio import until
 from tests.support.backend import Backend, Gate, answer, hang
 from tests.support.house import House, name_of, play
@@ -196,17 +194,7 @@ def test_an_accepted_attempt_that_times_out_is_asked_to_stop(tmp_path: Path) -> 
     play(tmp_path, scene, linger=3_600_000)
 
 
-def test_the_attempts_of_a_removed_server_are_asked_to_stop_with_its_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    short = host_node.engine_limits
-
-    def limits(settings: object) -> Limits:
-        values = short(settings)  # type: ignore[arg-type]
-        return Limits(**{name: getattr(values, name) for name in Limits.__slots__} | {"removal_grace_ms": 100})
-
-    monkeypatch.setattr(host_node, "engine_limits", limits)
-
+def test_the_attempts_of_a_removed_server_are_asked_to_stop_with_its_key(tmp_path: Path) -> None:
     async def scene(house: House, backend: Backend) -> None:
         backend.script("t", answer(202))
         await house.register(backend, cancel=True, api_key=house.node.seal("k"))
@@ -224,7 +212,7 @@ def test_the_attempts_of_a_removed_server_are_asked_to_stop_with_its_key(
         assert isinstance(answered, TaskDone)  # done all the same, and no newer attempt
         assert json.loads(await house.result(task) or "") == 1
 
-    play(tmp_path, scene)
+    play(tmp_path, scene, removal_grace=100)
 
 
 def test_a_callback_before_the_dispatch_answer(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from taskyard.engine.facts import AlgorithmSet, Beat, MaintenanceSet
 from taskyard.engine.plan import Refusal, TaskDone
 from taskyard.host.errors import StartError
 from taskyard.host.node import Node
+from taskyard.settings import Settings
 from tests.support.aio import run, until
 from tests.support.backend import Backend, Gate, answer, hang
 from tests.support.house import House, living, name_of, play
@@ -31,6 +32,23 @@ KEPT = (
     "is_async",
     "maintenance_reason",
 )
+
+
+def test_a_stop_waits_for_what_is_being_sent_no_longer_than_it_may(tmp_path: Path) -> None:
+    async def scene(house: House, backend: Backend) -> None:
+        gate = Gate(answer(200))
+        backend.script("t", gate)
+        await house.register(backend)
+        await house.submit("t")
+        await until(lambda: gate.waiting == 1)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await house.node.drain()
+        assert 0.3 <= loop.time() - began < Settings().drain_timeout / 1000
+        assert gate.waiting == 1
+        gate.open()
+
+    play(tmp_path, scene, drain_timeout=300)
 
 
 def test_servers_algorithm_and_queue_are_kept(tmp_path: Path) -> None:

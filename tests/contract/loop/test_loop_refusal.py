@@ -23,7 +23,7 @@ class Host:
     """The loop with all that it needs, and a record of what it let out."""
 
     def __init__(self, path: Path) -> None:
-        self.inbox = Inbox()
+        self.inbox = Inbox(100, 100)
         self.clock = Clock()
         self.store = SqliteStore(path)
         self.sending: set[tuple[str, int]] = set()
@@ -31,12 +31,13 @@ class Host:
         self.refused: list[Fact] = []
         self.progress = asyncio.Event()
         self.loop = TurnLoop(
-            Storage(self.store),
+            Storage(self.store, 100),
             self.inbox,
             self.clock,
             Limits(),
             "node-1",
             turn_facts=1000,
+            stall_ms=60_000,
             turn_bytes=1 << 22,
             carry_out=self.carry_out,
             fail=lambda facts, reason: None,

@@ -165,7 +165,7 @@ def test_token_refused(run, words: tuple[str, ...], environ: dict[str, str], say
         (("--dev", "--port", "70000"), {}, "port (from flag --port): 70000 is too large"),
         (("--dev",), {"TASKYARD_TASK_TIMOUT": "1"}, "did you mean TASKYARD_TASK_TIMEOUT?"),
         (("--dev", "--config", "none.toml"), {}, "none.toml cannot be read"),
-        (("--database", "postgresql://u:p@h/d"), {}, "database (from flag --database) is not in this version"),
+        (("--database", "postgresql://u:p@h/d"), {}, "database (from flag --database) needs secret_key"),
         (("--dev", "--log-level", "loud"), {}, "log_level (from flag --log-level): 'loud' is not one of them"),
     ],
 )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskyard.domain.fleet import RetryBudget
 from taskyard.domain.outcomes import AFTER, WORDS, Effect, Outcome, Status, Word, backoff_ms, judge
+from taskyard.domain.pool import RetryBudget
 
 OK = (200, 201, 203, 204, 206, 299)
 ACCEPTED_WORDS = ("processing", "accepted", "queued", "pending")

@@ -28,7 +28,7 @@ def refs(facts: list[Fact]) -> list[int]:
 
 
 def test_submissions_wait_behind_all_others() -> None:
-    inbox = Inbox()
+    inbox = Inbox(100, 100)
     for fact in (submitted(1), ended(2), submitted(3), cancel(4)):
         inbox.put(fact)
     assert refs(inbox.take(3, MOST)) == [2, 4, 1]
@@ -54,7 +54,7 @@ def test_submissions_and_calls_are_shed_but_never_what_backends_say() -> None:
 
 
 def test_the_halves_of_a_batch_go_first_each_by_itself() -> None:
-    inbox = Inbox()
+    inbox = Inbox(100, 100)
     inbox.put(ended(9))
     inbox.split([ended(1), ended(2), ended(3)])
     first = inbox.take(MOST, MOST)
@@ -66,7 +66,7 @@ def test_the_halves_of_a_batch_go_first_each_by_itself() -> None:
 
 
 def test_an_end_that_waits_in_a_half_is_known_to_wait() -> None:
-    inbox = Inbox()
+    inbox = Inbox(100, 100)
     inbox.put(ended(9))
     inbox.split([cancel(1), ended(2), ended(3)])
     assert inbox.ended() == {("task_2", 1), ("task_3", 1), ("task_9", 1)}

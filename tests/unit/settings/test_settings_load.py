@@ -208,7 +208,7 @@ def test_wrong_values(tmp_path: Path, variable: str, raw: str, says: str) -> Non
         ("retry_base = 2\nretry_cap = 1", "retry_base (from file"),
         ("result_max_bytes = '300MiB'", "raise memory_budget"),
         (f"jwt_secret = ['{KEY}']\nservice_jwt_secret = ['{KEY}']", "shares a secret"),
-        ("database = 'postgresql://h/d'", "taskyard.toml:database) is not in this version"),
+        ("database = 'postgresql://h/d'", "taskyard.toml:database) needs secret_key"),
     ],
 )
 def test_wrong_files(tmp_path: Path, write: Callable[[str], Path], text: str, says: str) -> None:

@@ -1,0 +1,377 @@
+"""What only the store on PostgreSQL has: lease and epoch, connections that break, days, hot tables kept small."""
+
+import threading
+import time
+from contextlib import closing, contextmanager, suppress
+
+import psycopg
+import pytest
+
+from taskyard.engine.plan import Lookup, Plan, Writes
+from taskyard.store.port import BadData, OutcomeUnknown, StoreError, TaskQuery, Unusable
+from taskyard.store.postgres import lease
+from taskyard.store.postgres import store as store_module
+from taskyard.store.postgres.days import DAY_MS, day_of
+from taskyard.store.postgres.store import PostgresStore
+from tests.store.making import T0, ended, ended_task, new_task, plan, queue_row, queued, run_row, running, stat_row, tid
+from tests.support.nodes import until
+from tests.support.postgres import empty
+
+SETTING = plan(settings=[("a", "b")])
+
+
+@pytest.fixture
+def url(database):
+    empty(database)
+    return database
+
+
+@pytest.fixture
+def store(url):
+    with closing(PostgresStore(url)) as opened:
+        yield opened
+
+
+def ask(url, statement, *values):
+    """The rows of a statement of the test's own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def settings(store):
+    return store.recover(1).settings
+
+
+# --- one decides -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_lease(monkeypatch):
+    monkeypatch.setattr(lease, "LASTS_MS", 400)
+    monkeypatch.setattr(lease, "_TELL_S", 0.05)
+
+
+def stop_telling(store):
+    """The decider is frozen: it tells nobody that it lives."""
+    store._lease.stop()
+
+
+@pytest.mark.usefixtures("short_lease")
+def test_a_second_one_is_refused_while_the_first_lives(url):
+    with closing(PostgresStore(url)) as first:
+        with pytest.raises(Unusable, match="in use by another node"):
+            PostgresStore(url)
+        first.commit(SETTING)
+
+
+def test_whoever_stops_hands_over_at_once(url):
+    PostgresStore(url).close()
+    began = time.monotonic()
+    PostgresStore(url).close()
+    assert time.monotonic() - began < lease.LASTS_MS / 1000
+
+
+@pytest.mark.usefixtures("short_lease")
+def test_one_that_died_is_waited_for_until_its_lease_has_expired(url):
+    with closing(PostgresStore(url)) as first:
+        stop_telling(first)
+        with closing(PostgresStore(url)) as second:
+            second.commit(SETTING)
+
+
+@pytest.mark.usefixtures("short_lease")
+def test_the_turn_of_an_older_epoch_fails_and_leaves_nothing(url):
+    with closing(PostgresStore(url)) as first:
+        stop_telling(first)
+        with closing(PostgresStore(url)) as second:
+            for call in (lambda: first.commit(SETTING), lambda: first.sweep(0, 0, 1)):
+                with pytest.raises(OutcomeUnknown, match="another node decides"):
+                    call()
+            with pytest.raises(StoreError, match="another node decides"):
+                first.recover(1)
+            assert settings(second) == {}
+            second.commit(plan(settings=[("who", "second")]))
+        # The second one has stopped: the first may decide again.
+        assert settings(first) == {"who": "second"}
+        first.commit(SETTING)
+
+
+def test_a_recovery_fences_the_turns_of_before(store):
+    before = store._lease.epoch
+    store.recover(1)
+    assert store._lease.epoch > before
+    store._lease.epoch = before
+    with pytest.raises(OutcomeUnknown, match="another node decides"):
+        store.commit(SETTING)
+
+
+def test_a_turn_that_is_stuck_is_ended_by_the_recovery(store, url):
+    store.commit(SETTING)
+    with psycopg.connect(url) as stuck:
+        stuck.execute("SELECT prove_epoch(%s)", (store._lease.epoch,))
+        stuck.execute("UPDATE setting SET value = 'late'")
+        assert settings(store) == {"a": "b"}
+        with pytest.raises(psycopg.OperationalError):
+            stuck.commit()
+    assert settings(store) == {"a": "b"}
+
+
+def test_no_default_of_the_server_makes_a_turn_less_durable(store, url):
+    with psycopg.connect(url) as connection:
+        connection.execute("SET synchronous_commit = off")
+        connection.commit()
+        connection.execute("SELECT prove_epoch(%s)", (store._lease.epoch,))
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+        connection.commit()
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("off",)
+
+
+# --- connections break -----------------------------------------------------------------------------------------------
+
+
+def break_connections(url):
+    ask(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+             "AND pid <> pg_backend_pid()")  # fmt: skip
+
+
+def test_a_connection_that_was_cut_off_fails_one_turn_and_recovers(store, url):
+    queued(store, 1)
+    assert store.task(tid(1), None) is not None
+    break_connections(url)
+    with pytest.raises(OutcomeUnknown):
+        queued(store, 2)
+    with pytest.raises(OutcomeUnknown, match="lost"):
+        queued(store, 2)
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.check()
+    # Reads do not wait for that: each takes a new connection.
+    assert store.task(tid(1), None) is not None
+    assert store.tasks(TaskQuery(None)).records != []
+    assert store.recover(1).lane_queued == {1: 1}
+    queued(store, 2)
+    store.check()
+
+
+def test_a_connection_that_was_cut_off_fails_a_lookup_as_well(store, url):
+    break_connections(url)
+    with pytest.raises(StoreError):
+        store.sweep(0, 0, 1)
+    with pytest.raises(StoreError, match="lost"):
+        store.lookup(Lookup(tasks=[tid(1)]))
+    store.recover(1)
+    assert store.lookup(Lookup(tasks=[tid(1)])).tasks == {}
+
+
+def test_a_server_that_crashed_has_all_that_was_answered(server, url):
+    with closing(PostgresStore(url)) as store:
+        committed = []
+
+        def work():
+            with suppress(StoreError):
+                for number in range(10_000):
+                    queued(store, number)
+                    committed.append(number)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        until(lambda: len(committed) > 50)
+        server.crash()
+        thread.join()
+        with pytest.raises(StoreError, match="cannot be reached"):
+            store.recover(1)
+        with pytest.raises(StoreError):
+            store.task(tid(1), None)
+        server.start()
+        (count,) = store.recover(1).lane_queued.values()
+        assert count in (len(committed), len(committed) + 1)
+        assert all(store.task(tid(number), None) is not None for number in committed)
+
+
+def test_a_server_that_says_nothing_is_given_up_in_time(server, url, monkeypatch):
+    monkeypatch.setattr(store_module, "_LIMIT_S", 0.5)
+    monkeypatch.setattr("taskyard.store.postgres.readers.LIMIT_S", 0.5)
+    with closing(PostgresStore(url)) as store:
+        queued(store, 1)
+        assert store.task(tid(1), None) is not None
+        with frozen(server):
+            for call in (lambda: queued(store, 2), lambda: store.task(tid(1), None)):
+                with pytest.raises(StoreError):
+                    call()
+        # The turn that was cut off is stored whole or not at all, but not later.
+        waiting = store.recover(1).lane_queued[1]
+        assert (store.task(tid(2), None) is not None) == (waiting == 2)
+        queued(store, 3)
+        assert store.recover(1).lane_queued[1] == waiting + 1
+
+
+@contextmanager
+def frozen(server):
+    server.freeze()
+    try:
+        yield
+    finally:
+        server.thaw()
+
+
+def test_text_with_a_nul_is_refused_and_not_cut_off(store):
+    queued(store, 1)
+    for call in (
+        lambda: store.task(tid(1) + "\0x", None),
+        lambda: store.tasks(TaskQuery(None, q=tid(1) + "\0x")),
+        lambda: store.commit(plan(settings=[("a\0b", "c")])),
+        lambda: store.commit(plan(tags=[("a\0b", tid(1)), ("b", tid(1))])),
+        lambda: store.commit(plan(tasks=[new_task(2, metadata="x\0"), new_task(3)])),
+    ):
+        with pytest.raises(BadData):
+            call()
+    assert store.task(tid(2), None) is None
+
+
+# --- days ------------------------------------------------------------------------------------------------------------
+
+
+def days(url):
+    return {start for (start,) in ask(url, "SELECT start FROM day")}
+
+
+def test_the_days_of_a_plan_are_made_with_it(store, url):
+    midnight = day_of(T0) + 400 * DAY_MS
+    number = midnight - T0
+    store.commit(plan(tasks=[new_task(number - 1), new_task(number)]))
+    assert {midnight - DAY_MS, midnight} <= days(url)
+    assert store.task(tid(number), None).task.created_at == midnight
+    # A plan that fails takes its days with it, and they are made again.
+    later = number + 10 * DAY_MS
+    with pytest.raises(BadData):
+        store.commit(plan(tasks=[new_task(later), new_task(later)]))
+    assert midnight + 10 * DAY_MS not in days(url)
+    store.commit(plan(tasks=[new_task(later)]))
+    assert midnight + 10 * DAY_MS in days(url)
+
+
+@pytest.mark.parametrize("task_id", ["", "task_", "task_zz", "x" * 40, "\ud800"])
+def test_an_id_that_holds_no_time_is_refused(store, task_id):
+    with pytest.raises(BadData):
+        store.commit(plan(tasks=[new_task(1)._replace(id=task_id)]))
+
+
+def test_the_sweep_makes_the_next_days(store, url):
+    store.sweep(0, 0, 1)
+    now = time.time_ns() // 1_000_000
+    assert {day_of(now), day_of(now) + DAY_MS} <= days(url)
+
+
+@pytest.mark.parametrize("left", [None, "queued", "running", "late", "read"])
+def test_a_day_is_dropped_when_nothing_of_it_is_left(store, url, left):
+    """A day of years ago; `left` is what is left of it."""
+    old = 500 * DAY_MS + DAY_MS // 2
+    number = old - T0
+    day = day_of(old)
+    store.commit(
+        plan(
+            tasks=[new_task(number)],
+            payloads=[(tid(number), "{}")],
+            queued=[queue_row(number)] if left == "queued" else [],
+            runs=[] if left != "running" else [run_row(number)],
+            ended=[ended_task(number, completed_at=old + (9 * DAY_MS if left == "late" else 5))] if ends(left) else [],
+        )
+    )
+    if left == "read":
+        with psycopg.connect(url) as reader:
+            reader.execute("SELECT count(*) FROM task")
+            store.sweep(old + 2 * DAY_MS, 0, 1)
+            assert day in days(url)
+    store.sweep(old + 2 * DAY_MS, 0, 1)
+    assert (day in days(url)) == (left in ("queued", "running", "late"))
+    assert (store.task(tid(number), None) is not None) == (left in ("queued", "running", "late"))
+    store.commit(plan(tasks=[new_task(number + 1)]))
+    assert store.task(tid(number + 1), None) is not None
+
+
+def ends(left):
+    return left in (None, "late", "read")
+
+
+# --- hot tables ------------------------------------------------------------------------------------------------------
+
+
+def size(url, table):
+    ((taken,),) = ask(url, "SELECT pg_table_size(%s::regclass)", table)
+    return taken
+
+
+def swell(store, url):
+    """Let so many tasks come and go that dead rows fill some MiB, while a snapshot keeps them all."""
+    batch = 1000
+    for first in range(10, 100_000, batch):
+        if size(url, "queue") > 20 << 20:
+            return
+        numbers = range(first, first + batch)
+        store.commit(plan(queued=[queue_row(number, last_server="s" * 1500) for number in numbers]))
+        store.commit(plan(unqueued=[(tid(number),) for number in numbers], stats=[stat_row(created=1)]))
+    raise AssertionError("it did not swell")
+
+
+@contextmanager
+def snapshot(url, table="server"):
+    with psycopg.connect(url) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute(f"SELECT count(*) FROM {table}")
+        yield
+
+
+def test_dead_rows_do_not_pile_up_beside_an_old_snapshot(store, url):
+    queued(store, 1, 2)
+    with snapshot(url):
+        swell(store, url)
+        until(lambda: live_rows(url) < 100, what="the server did not count its rows")
+        with snapshot(url, "queue"):
+            store.sweep(0, 0, 1)
+            assert size(url, "queue") > 16 << 20  # somebody reads it
+        store.recover(1)
+        store.sweep(0, 0, 1)
+        assert size(url, "queue") < 1 << 20
+        assert store.recover(1).lane_queued == {1: 2}
+        assert store.task(tid(1), None).queue == queue_row(1)
+        queued(store, 3)
+        assert store.recover(1).lane_queued == {1: 3}
+
+
+def live_rows(url):
+    ((rows,),) = ask(url, "SELECT pg_stat_get_live_tuples('queue'::regclass)")
+    return rows
+
+
+def test_counters_are_rolled_up_and_counted_once(store, url):
+    for number in range(3):
+        store.commit(plan(stats=[stat_row(created=1, last_at=T0 + number), stat_row(scope="type", key="x", created=2)]))
+    before = store.stats(0, 9, "yard"), store.stats_total("type", "x")
+    store.sweep(0, 0, 1)
+    assert ask(url, "SELECT count(*) FROM stats_part") == [(0,)]
+    assert (store.stats(0, 9, "yard"), store.stats_total("type", "x")) == before
+    assert before[0] == [stat_row(created=3, last_at=T0 + 2)]
+    store.commit(plan(stats=[stat_row(created=5)]))
+    store.recover(1)
+    store.sweep(0, 0, 1)
+    store.sweep(0, 0, 1)
+    assert store.stats_total("yard", "").created == 8
+
+
+def test_the_sweep_goes_on_where_it_was_and_starts_over_after_a_recovery(store):
+    ended(store, 1, 2, completed_at=T0 + 50)
+    assert store.sweep(T0 + 100, 0, 1) == 1
+    assert store.sweep(T0 + 100, 0, 9) == 1
+    ended(store, 3, completed_at=T0 + 10)  # late
+    store.recover(1)
+    assert store.sweep(T0 + 100, 0, 9) == 1
+    assert store.task(tid(3), None) is None
+
+
+def test_a_large_plan_goes_out_while_answers_come_in(store):
+    """Both sides' buffers are full before all is sent: neither may wait for the other."""
+    body = '"' + 'x\\\\\\"ü' * 60_000 + '"'
+    running(store, *range(20))
+    writes = Writes(tasks=[new_task(n) for n in range(20, 40)], payloads=[(tid(n), body) for n in range(20, 40)])
+    found = store.commit(Plan(T0, writes, payloads=[tid(n) for n in range(20, 40)] * 2)).payloads
+    assert found == {tid(n): body for n in range(20, 40)}
