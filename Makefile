@@ -12,6 +12,8 @@ UV ?= $(or $(wildcard $(BIN)/uv),uv)
 COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11
 # With KEEP=1 the demo stays up until Ctrl-C.
 KEEP ?=
+# Where make install puts it.
+PREFIX ?=
 # Tests share the machine with the processes they start.
 WORKERS ?= 2
 # How long make torture takes, and by which schedule; without a SEED by another one each time.
@@ -21,7 +23,7 @@ SEED ?=
 BENCH ?= main_job transport store
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test-venv tools demo test test-quick torture power lint bench docs lock clean
+.PHONY: help venv install test-venv tools demo test test-quick torture power lint bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +49,12 @@ $(VENV)/package.stamp: pyproject.toml $(VENV)/run.stamp
 
 tools: # programs that tests run, by apt when they are missing
 	@sh tests/tools.sh nginx:nginx-light curl:curl setpriv:util-linux initdb:postgresql pgbouncer:pgbouncer strace:strace
+
+install: ## Taskyard for a service, in an environment of its own (PREFIX=/opt/taskyard)
+	@test -n "$(PREFIX)" || { echo "Say where to: make install PREFIX=/opt/taskyard" >&2; exit 1; }
+	@$(MAKE) --no-print-directory VENV=$(PREFIX) $(PREFIX)/run.stamp
+	$(PREFIX)/bin/python -m pip --disable-pip-version-check --quiet --no-input \
+		install --no-deps --no-build-isolation --force-reinstall .
 
 demo: venv ## a node, three backend servers and a mixed load, live (KEEP=1: stays up)
 	@$(BIN)/taskyard demo $(if $(KEEP),--keep)

@@ -54,6 +54,9 @@ def check(block: Block, output: str | None, terminal: Terminal) -> str | None:
     if block.language == "python":
         python(block, terminal)
         return None
+    if block.language == "ini":
+        a_file(block)
+        return None
     assert block.language == "toml", f"{block.where}: nothing runs a block of {block.language or 'no language'}"
     file = terminal.folder / "page.toml"
     file.write_text(block.text)
@@ -76,6 +79,13 @@ def make(block: Block) -> str | None:
         if "-n" not in target:
             output = done.stdout
     return output
+
+
+def a_file(block: Block) -> None:
+    """A file that is shown must be the one that its first line names. What it does has a test of its own."""
+    file = ROOT / block.text.partition("\n")[0].removeprefix("# ")
+    assert file.is_file(), f"{block.where}: the first line must name a file"
+    assert block.text == file.read_text(encoding="utf-8").rstrip(), f"{block.where}: not as in {file.name}"
 
 
 def python(block: Block, terminal: Terminal) -> None:
@@ -118,6 +128,8 @@ def test_links_within_the_project_lead_somewhere() -> None:
     [
         ("", "ls", None),
         ("yaml", "a: 1", None),
+        ("ini", "[Unit]", None),
+        ("ini", "# deploy/taskyard.service\n[Unit]", None),
         ("sh", "false", None),
         ("sh", "false | true", None),
         ("sh", "true; ls nowhere; true", None),

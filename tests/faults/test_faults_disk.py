@@ -77,6 +77,8 @@ def test_a_full_disk_stops_submissions_and_no_result(disk: SmallDisk, node: Node
         assert refused.status_code == 503, refused.text
         assert "16 MiB are free" in refused.json()["details"]
         assert int(refused.headers["retry-after"]) > 1
+        of_many = client.post("/api/tasks", json={"tasks": [{"type": "t", "payload": {}}]}).json()["results"]
+        assert "16 MiB are free" in of_many[0]["details"]
         ready = client.get("/ready")
         assert ready.status_code == 503
         assert "disk" in ready.json()["details"]

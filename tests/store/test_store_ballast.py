@@ -161,6 +161,14 @@ def test_the_ballast_takes_its_size_from_the_disk_for_its_owner_alone(disk, open
     assert store.tight() is None
 
 
+def test_where_room_cannot_be_asked_for_the_ballast_is_written(disk, opened, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate")
+    store = opened()
+    assert store.tight() is None
+    file = disk.path / "data" / "ballast"
+    assert file.stat().st_blocks * 512 >= file.stat().st_size == BALLAST
+
+
 def test_the_whole_database_is_sound_after_a_full_disk(disk, opened):
     store = opened()
     queued(store, *range(1, 9))

@@ -1,5 +1,7 @@
 """What only the store on PostgreSQL has: lease and epoch, connections that break, days, hot tables kept small."""
 
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
@@ -12,9 +14,10 @@ from taskyard.store.port import BadData, OutcomeUnknown, StoreError, TaskQuery, 
 from taskyard.store.postgres import lease
 from taskyard.store.postgres import store as store_module
 from taskyard.store.postgres.days import DAY_MS, day_of
+from taskyard.store.postgres.holder import is_dead, new_holder
 from taskyard.store.postgres.store import PostgresStore
 from tests.store.making import T0, ended, ended_task, new_task, plan, queue_row, queued, run_row, running, stat_row, tid
-from tests.support.nodes import until
+from tests.support.nodes import ROOT, until
 from tests.support.postgres import empty
 
 SETTING = plan(settings=[("a", "b")])
@@ -80,6 +83,39 @@ def test_one_that_died_is_waited_for_until_its_lease_has_expired(url):
             second.commit(SETTING)
 
 
+def test_one_that_died_on_this_machine_is_not_waited_for(url):
+    """A real process that was killed; while it lives it is believed to."""
+    program = (
+        "import sys; from taskyard.store.postgres.store import PostgresStore\n"
+        "store = PostgresStore(sys.argv[1])\nprint(flush=True)\ninput()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, url], stdin=-1, stdout=-1, cwd=ROOT)
+    try:
+        child.stdout.readline()
+        ((holder,),) = ask(url, "SELECT node FROM lease")
+        assert str(child.pid) in holder
+        assert not is_dead(holder)
+    finally:
+        child.kill()
+        child.communicate()
+    assert is_dead(holder)
+    began = time.monotonic()
+    PostgresStore(url).close()
+    assert time.monotonic() - began < lease.LASTS_MS / 1000 - 1
+
+
+@pytest.mark.parametrize("holder", ["", "x", "::::", "host:1:space:5:ab", "a:b:c:d:e:f"])
+def test_whoever_cannot_be_known_is_not_taken_for_dead(holder):
+    assert not is_dead(holder)
+
+
+def test_a_number_that_another_process_got_is_a_death():
+    host, number, space, began, token = new_holder().split(":")
+    assert not is_dead(f"{host}:{number}:{space}:{began}:{token}")
+    assert is_dead(f"{host}:{number}:{space}:{int(began) + 1}:{token}")
+    assert not is_dead(f"{host}:{number}:elsewhere:{int(began) + 1}:{token}")
+
+
 @pytest.mark.usefixtures("short_lease")
 def test_the_turn_of_an_older_epoch_fails_and_leaves_nothing(url):
     with closing(PostgresStore(url)) as first:
@@ -100,10 +136,13 @@ def test_the_turn_of_an_older_epoch_fails_and_leaves_nothing(url):
 def test_a_recovery_fences_the_turns_of_before(store):
     before = store._lease.epoch
     store.recover(1)
-    assert store._lease.epoch > before
+    present = store._lease.epoch
+    assert present > before
     store._lease.epoch = before
     with pytest.raises(OutcomeUnknown, match="another node decides"):
         store.commit(SETTING)
+    store._lease.epoch = present
+    store.commit(SETTING)
 
 
 def test_a_turn_that_is_stuck_is_ended_by_the_recovery(store, url):

@@ -12,9 +12,6 @@ The rules, which `take_lease` and `prove_epoch` in the schema keep:
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +19,7 @@ from typing import Final
 
 from taskyard.store.port import StoreError, Unusable
 from taskyard.store.postgres.connection import Connection, Failed, Lost
+from taskyard.store.postgres.holder import is_dead, new_holder
 from taskyard.store.postgres.queries import QUERIES
 
 LASTS_MS: Final = 5_000
@@ -37,7 +35,7 @@ class Lease:
     """This process's lease. `connect` opens a connection; it raises `StoreError`."""
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
-        self.holder = socket.gethostname() + ":" + str(os.getpid()) + ":" + secrets.token_hex(4)
+        self.holder = new_holder()
         self.epoch = 0
         self.size = 0  # bytes of the database; 0 until it was measured
         self._connect = connect
@@ -51,7 +49,7 @@ class Lease:
         self._thread.start()
 
     def wait_and_take(self, connection: Connection) -> None:
-        """Take it at a start: one that its holder left behind when it died has expired soon. Raises `Unusable`."""
+        """Take it at a start: one that its holder left behind when it died is free soon. Raises `Unusable`."""
         end = time.monotonic() + LASTS_MS / 1000 + 1
         while True:
             holder, wait_ms = self._take(connection)
@@ -67,11 +65,13 @@ class Lease:
         if wait_ms:
             raise StoreError("another node decides (" + holder + ")")
 
-    def _take(self, connection: Connection) -> tuple[str, int]:
-        call = QUERIES["take_lease"].with_values((self.holder, LASTS_MS))
+    def _take(self, connection: Connection, dead: str = "") -> tuple[str, int]:
+        call = QUERIES["take_lease"].with_values((self.holder, LASTS_MS, dead))
         (((epoch, holder, wait_ms),),) = connection.exchange([call], _TAKE_LIMIT_S)
         if not wait_ms:
             self.epoch = epoch
+        elif holder != dead and is_dead(holder):
+            return self._take(connection, holder)
         return holder, wait_ms
 
     def leave(self, connection: Connection) -> None:

@@ -18,6 +18,7 @@ from tests.contract.api.test_api_roles import EXPECTED
 from tests.contract.api.yard import Backend, Yard, accept, fresh
 
 ROLES = ("admin", "user", "service")
+LOOPBACK = ("127.0.0.0/8", "::1")
 
 
 class Stage:
@@ -98,15 +99,18 @@ class Stage:
             case.body.pop("resubmitOf", None)
             if "idempotencyKey" in case.body:
                 case.body["idempotencyKey"] = uuid4().hex
-            # A server that is known belongs to whoever registered it.
+            # A server that is known belongs to whoever registered it; and none of them is elsewhere.
             if label == "POST /api/servers":
                 case.body.pop("id", None)
-                case.body["endpoints"]["predict"] = f"http://127.0.0.1:9/{uuid4().hex}"
+            if isinstance(case.body.get("endpoints"), dict):
+                for name in case.body["endpoints"]:
+                    case.body["endpoints"][name] = f"http://127.0.0.1:9/{uuid4().hex}"
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    yard = Yard(tmp_path_factory.mktemp("schema") / "data", sync_wait_max=50)
+    # What is made up as an address is never connected to.
+    yard = Yard(tmp_path_factory.mktemp("schema") / "data", sync_wait_max=50, endpoint_allow=LOOPBACK)
     backend = Backend(accept)
     made = Stage(yard, backend)
     yield made

@@ -24,8 +24,14 @@ PHASES = {
 }
 # Of the calls that fit the document, so many must be carried out.
 SHARE = 0.3
-# Nothing waits long: no generated task ever ends, and no generated address ever answers.
-SETTINGS = {"SYNC_WAIT_MAX": "50ms", "CHECK_TIMEOUT": "200ms", "LINGER": "0", "TASKYARD_LOG_LEVEL": "warning"}
+# Nothing waits long, for no generated task ever ends; and no generated address is ever connected to.
+SETTINGS = {
+    "SYNC_WAIT_MAX": "50ms",
+    "CHECK_TIMEOUT": "200ms",
+    "LINGER": "0",
+    "ENDPOINT_ALLOW": "127.0.0.0/8,::1",
+    "TASKYARD_LOG_LEVEL": "warning",
+}
 
 
 @pytest.fixture

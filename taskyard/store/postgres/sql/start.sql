@@ -141,8 +141,8 @@ ON CONFLICT (scope, key, hour) DO UPDATE SET
     last_at = greatest(stats_hour.last_at, excluded.last_at);
 
 -- take_lease --
--- Become the decider, if nobody is: the new epoch or 0, who holds it, and for how many ms more.
-SELECT epoch, holder, wait_ms FROM take_lease($1, $2::bigint);
+-- Become the decider, if nobody is or only one that is dead: the new epoch or 0, who holds it, and for how many ms more.
+SELECT epoch, holder, wait_ms FROM take_lease($1, $2::bigint, $3);
 
 -- keep_lease --
 -- Be the decider for so many ms more; no row when another node is.

@@ -442,16 +442,16 @@ BEGIN
     END LOOP;
 END $$;
 
--- Take the lease for a node, if it is free, expired or this node's own: a new epoch, or 0 and the ms to wait. A turn of
--- an older epoch that is under way is waited for, and ended when it does not end by itself.
-CREATE FUNCTION take_lease(mine text, lasts_ms bigint, OUT epoch bigint, OUT holder text, OUT wait_ms bigint)
+-- Take the lease for a node, if it is free, expired, this node's own or one's that is known to be dead: a new epoch, or 0
+-- and the ms to wait. A turn of an older epoch that is under way is waited for, and ended when it does not end by itself.
+CREATE FUNCTION take_lease(mine text, lasts_ms bigint, dead text, OUT epoch bigint, OUT holder text, OUT wait_ms bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
     until timestamptz;
 BEGIN
     SELECT l.node, b.expires_at, l.epoch INTO holder, until, epoch
     FROM lease AS l JOIN lease_beat AS b ON b.name = l.name WHERE l.name = 'decider';
-    IF holder NOT IN ('', mine) AND until > clock_timestamp() THEN
+    IF holder NOT IN ('', mine, dead) AND until > clock_timestamp() THEN
         epoch := 0;
         wait_ms := 1 + extract(epoch FROM until - clock_timestamp()) * 1000;
         RETURN;

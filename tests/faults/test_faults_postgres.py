@@ -1,0 +1,138 @@
+"""A node on PostgreSQL under load, and everything around it dies: nothing acknowledged is lost, nothing ends twice."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+import psycopg
+
+from tests.faults.field import Field, seed_of_this_run
+from tests.support.nodes import NodeProcess, until
+from tests.support.pooler import pooler
+from tests.support.postgres import Cluster, cluster
+
+ROUNDS = 8
+RATE = 300
+SETTINGS = {"TASKYARD_SECRET_KEY": "a secret key of the tests that is long enough"}
+# What the judge reads, as it would stand in a file.
+TABLES = {
+    "task": "SELECT t.id, coalesce(e.status, 0) AS status, coalesce(e.attempts, 0) AS attempts, "
+    "coalesce(e.failures, 0) AS failures, coalesce(e.lost, 0) AS lost, e.server_id "
+    "FROM task AS t LEFT JOIN ended AS e ON e.id = t.id",
+    "idempotency": "SELECT key, task_id FROM idempotency",
+    "payload": "SELECT task_id, body FROM payload",
+    "result": "SELECT task_id, body FROM result",
+    "queue": "SELECT task_id FROM queue",
+    "run": "SELECT task_id, linger_until FROM run",
+    "attempt": "SELECT task_id, attempt, last, server_id, outcome FROM attempt",
+    "stats_hour": "SELECT scope, sum(created)::bigint AS created, sum(completed)::bigint AS completed, "
+    "sum(failed)::bigint AS failed, sum(cancelled)::bigint AS cancelled, sum(timed_out)::bigint AS timed_out "
+    "FROM stats_all GROUP BY scope",
+}
+
+
+def node_settings(server: Cluster) -> dict[str, str]:
+    return SETTINGS | {"TASKYARD_DATABASE": server.url("yard1")}
+
+
+def copy(url: str, file: Path) -> None:
+    """The tables of a database as a file, row by row."""
+    with psycopg.connect(url) as source, sqlite3.connect(file) as target:
+        for table, query in TABLES.items():
+            cursor = source.execute(query.encode())
+            names = [column.name for column in cursor.description or ()]
+            target.execute(f"CREATE TABLE {table} ({', '.join(names)})")
+            target.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})", cursor)
+    target.close()
+
+
+def kill_node(field: Field, server: Cluster) -> None:
+    field.node.kill()
+    field.node.start()
+
+
+def crash_server(field: Field, server: Cluster) -> None:
+    server.crash()
+    server.start()
+
+
+def stop_server(field: Field, server: Cluster) -> None:
+    server.stop()
+    until(lambda: not field.node.ready(), what="the node does not see that its database is gone")
+    server.start()
+
+
+def cut_connections(field: Field, server: Cluster) -> None:
+    server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'yard%'")
+
+
+def freeze_server(field: Field, server: Cluster) -> None:
+    server.freeze()
+    time.sleep(1)  # of the fault, not of the test
+    server.thaw()
+
+
+def hold_the_lock(field: Field, server: Cluster) -> None:
+    """What a person at a terminal does to a queue, and the end of that."""
+    with psycopg.connect(server.url("yard1")) as connection:
+        connection.execute("LOCK TABLE queue")
+        time.sleep(0.5)  # of the fault
+
+
+FAULTS = (kill_node, crash_server, stop_server, cut_connections, freeze_server, hold_the_lock)
+
+
+def test_nothing_is_lost_whatever_dies(tmp_path: Path) -> None:
+    seed = seed_of_this_run()
+    print("seed", seed)
+    with cluster() as server, pooler(server) as port:
+        url = server.url(server.database())
+        settings = SETTINGS | {"TASKYARD_DATABASE": url.replace(f":{server.port}/", f":{port}/")}
+        heard = 0
+        with Field(tmp_path, rate=RATE, seed=seed, settings=settings) as field:
+            faults = [FAULTS[number % len(FAULTS)] for number in range(ROUNDS)]
+            field.rng.shuffle(faults)
+            for fault in faults:
+                before = field.acknowledged_bytes()
+                time.sleep(field.rng.uniform(0.3, 1.5))  # when it strikes
+                fault(field, server)
+                until(field.node.ready, 60, f"the node does not go on after {fault.__name__}")
+                field.check()
+                heard += field.acknowledged_bytes() > before
+            field.settle()
+            field.node.kill()
+            evidence = field.evidence()
+            copy(url, evidence.database)
+    verdict = evidence.judged()
+    print(verdict.stdout)
+    assert verdict.returncode == 0, verdict.stdout + verdict.stderr
+    assert heard == ROUNDS, "the client must be heard in each round"
+
+
+def test_a_node_says_that_its_database_is_away_and_comes_back_by_itself(tmp_path: Path) -> None:
+    with cluster() as server:
+        server.database()
+        node = NodeProcess(tmp_path / "data", settings=node_settings(server))
+        try:
+            node.start()
+            with node.client("user") as client:
+                body = {"type": "t", "payload": {}}
+                task = client.post("/api/task", json=body).json()["id"]
+                server.stop()
+                answers = [client.post("/api/task", json=body), client.get(f"/api/task/{task}"), client.get("/ready")]
+                assert [answer.status_code for answer in answers] == [503, 503, 503]
+                assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers[:2])
+                assert not any("127.0.0.1" in answer.text for answer in answers)
+                server.start()
+                until(node.ready)
+                assert client.get(f"/api/task/{task}").json()["status"] == "PENDING"
+                assert client.post("/api/task", json=body).status_code == 200
+            # One yard has one node yet: another one is told so, with the first still at work.
+            other = NodeProcess(tmp_path / "other", settings=node_settings(server))
+            other.spawn()
+            until(lambda: not other.running)
+            assert "in use by another node" in other.log.read_text()
+            assert node.ready()
+            assert node.stop() == 0
+        finally:
+            node.kill()
