@@ -1,4 +1,4 @@
-"""The application: from a request to its operation and back, as plain ASGI.
+"""The application: from a request to its operation and back.
 
 The order: path and method, preflight, token and role, proof, body, members, handler. Whatever goes wrong on the way is
 a `Problem`, translated here; what nobody foresaw is logged and answered by the request's id alone.
@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -19,7 +17,7 @@ import structlog
 
 from taskyard.api import assets, bulk, callbacks, meta, openapi, registration, servers, statistics, submission, tasks
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
-from taskyard.api.call import NOBODY, Call, HungUp, Receive, Reply
+from taskyard.api.call import NOBODY, Call, Reply
 from taskyard.api.cors import Cors
 from taskyard.api.operation import Operation
 from taskyard.api.peer import Proxies
@@ -34,6 +32,7 @@ from taskyard.api.problems import (
     Problem,
     of_overload,
 )
+from taskyard.api.request import HungUp, Request, Response
 from taskyard.api.router import Router, allowed
 from taskyard.host.bulk import BulkJobs
 from taskyard.host.errors import Overloaded
@@ -42,13 +41,15 @@ from taskyard.tokens import BadToken, NoRole, Principal, Verifier
 from taskyard.wire.base import Answer
 from taskyard.wire.reader import Invalid
 
-Send = Callable[[Any], Awaitable[None]]
-
 log = structlog.get_logger("taskyard.api")
 
-_JSON: Header = (b"content-type", b"application/json")
-_NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
-_NO_STORE: Header = (b"cache-control", b"no-store")
+_JSON = b"application/json"
+_JSON_HEAD = (
+    b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+    b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n"
+)
+_OTHER_HEAD = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\nx-content-type-options: nosniff\r\n"
+_EMPTY_HEAD = b"x-request-id: %b\r\nx-content-type-options: nosniff\r\n"
 _CHALLENGE: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="taskyard"'),)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _STRICT = re.compile(rb"(?:^|[,;])\s*handling\s*=\s*\"?strict\"?\s*(?:$|[,;])", re.IGNORECASE)
@@ -91,9 +92,9 @@ class App:
         self._id_start = secrets.token_hex(6) + "-"
         self._ids = count(1)
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """One request. Raises nothing for what a client can do."""
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+    async def __call__(self, request: Request) -> Response | None:
+        """The answer to a request; `None` when its client is gone. Raises nothing for what a client can do."""
+        headers = request.headers
         given = headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
             request_id = given.decode()
@@ -101,9 +102,9 @@ class App:
             request_id = f"{self._id_start}{next(self._ids):x}"
         out = self._cors.headers(headers[b"origin"]) if b"origin" in headers else []
         try:
-            reply = await self._answer(scope, headers, receive, request_id, out)
+            reply = await self._answer(request, request_id, out)
         except HungUp:
-            return
+            return None
         except Problem as problem:
             reply = Reply(problem.body(request_id), status=problem.kind.code, headers=problem.headers)
         except Invalid as invalid:
@@ -111,20 +112,19 @@ class App:
         except Overloaded as overload:
             reply = _of(of_overload(overload), request_id)
         except Exception:
-            found = self._router.find(scope["path"])
-            operation = found and found[0].get(scope["method"])
+            found = self._router.find(request.path)
+            operation = found and found[0].get(request.method)
             # The path itself may hold a proof.
             log.exception(
-                "request failed", request=request_id, method=scope["method"], call=operation and operation.path
+                "request failed", request=request_id, method=request.method, call=operation and operation.path
             )
             reply = _of(Problem(BROKEN), request_id)
-        await _send(send, reply, request_id, out)
+        return _response(reply, request_id, out)
 
-    async def _answer(
-        self, scope: Any, headers: dict[bytes, bytes], receive: Receive, request_id: str, out: list[Header]
-    ) -> Reply:
-        method: str = scope["method"]
-        found = self._router.find(scope["path"])
+    async def _answer(self, request: Request, request_id: str, out: list[Header]) -> Reply:
+        method = request.method
+        headers = request.headers
+        found = self._router.find(request.path)
         if found is None:
             raise Problem(NOT_FOUND, "There is no such path; GET /docs shows those there are.")
         methods, args = found
@@ -139,7 +139,6 @@ class App:
                     return Reply(b"", b"", 204, ((b"allow", allow.encode()),))
                 raise Problem(METHOD_NOT_ALLOWED, f"use {allow}", headers=((b"allow", allow.encode()),))
         who = self._who(headers, operation)
-        peer = scope["client"]
         prefer = headers.get(b"prefer")
         call = Call(
             self.node,
@@ -147,8 +146,7 @@ class App:
             who,
             args,
             headers,
-            receive,
-            peer[0] if peer else "",
+            request,
             request_id,
             prefer is not None and _STRICT.search(prefer) is not None,
             b"",
@@ -157,7 +155,7 @@ class App:
         )
         if operation.has_body:
             return await self._with_body(operation, call)
-        given = dict(parse_qsl(scope["query_string"].decode("utf-8", "replace"), keep_blank_values=True))
+        given = dict(parse_qsl(request.query.decode("utf-8", "replace"), keep_blank_values=True))
         query = operation.takes.query(given, call.warnings, strict=call.strict)
         return self._reply(call, await operation.handler(call, query))
 
@@ -167,7 +165,7 @@ class App:
             await operation.before(call)
         limit = self._result_most if operation.results else self._body_most
         try:
-            call.raw = await read_body(call.receive, call.request_headers, limit, self.node, self._budget_wait)
+            call.raw = await read_body(call.request, limit, self.node, self._budget_wait)
         except BodyTooLarge:
             if operation.too_large is not None:
                 await operation.too_large(call)
@@ -225,19 +223,14 @@ def _of(problem: Problem, request_id: str) -> Reply:
     return Reply(problem.body(request_id), status=problem.kind.code, headers=problem.headers)
 
 
-async def _send(send: Send, reply: Reply, request_id: str, out: list[Header]) -> None:
-    content = reply.content_type
-    headers: list[Header] = [
-        _JSON if content == b"application/json" else (b"content-type", content),
-        (b"content-length", b"%d" % len(reply.body)),
-        (b"x-request-id", request_id.encode()),
-        _NOSNIFF,
-        *reply.headers,
-        *out,
-    ]
+def _response(reply: Reply, request_id: str, out: list[Header]) -> Response:
+    content, body, name = reply.content_type, reply.body, request_id.encode()
     if reply.status in (204, 304):
-        del headers[:2]
-    elif content == b"application/json":
-        headers.append(_NO_STORE)
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+        head = _EMPTY_HEAD % name
+    elif content == _JSON:
+        head = _JSON_HEAD % (len(body), name)
+    else:
+        head = _OTHER_HEAD % (content, len(body), name)
+    if reply.headers or out:
+        head += b"".join([b"%b: %b\r\n" % header for header in (*reply.headers, *out)])
+    return Response(reply.status, head, body)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from taskyard.api.call import HungUp, Receive
 from taskyard.api.problems import OVERLOADED, TOO_LARGE, UNSUPPORTED, Problem
+from taskyard.api.request import Request
 
 # How often a body that waits for the budget looks, in seconds.
 _LOOK_S = 0.05
@@ -34,34 +34,28 @@ def check_encoding(headers: dict[bytes, bytes]) -> None:
         raise Problem(UNSUPPORTED, "Content-Encoding must be identity or absent: send the body uncompressed")
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int, budget: Budget, wait_ms: int) -> bytes:
+async def read_body(request: Request, limit: int, budget: Budget, wait_ms: int) -> bytes:
     """The body. The caller gives its length back to the budget.
 
     Raises `BodyTooLarge` for more than `limit` bytes, `Problem` (503) when the budget stays used up for `wait_ms`, and
     `HungUp`.
     """
-    declared = headers.get(b"content-length")
+    declared = request.headers.get(b"content-length")
     if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
         raise BodyTooLarge(limit)
     chunks: list[bytes] = []
     size = 0
     try:
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise HungUp
-            chunk: bytes = message.get("body", b"")
+        while chunk := await request.chunk():
             if size + len(chunk) > limit:
                 raise BodyTooLarge(limit)
             if not budget.reserve(len(chunk)):
                 await _room(budget, len(chunk), wait_ms)
             size += len(chunk)
-            if not message.get("more_body", False):
-                if not chunks:
-                    return chunk
-                chunks.append(chunk)
-                return b"".join(chunks)
+            if request.whole and not request.held and not chunks:
+                return chunk
             chunks.append(chunk)
+        return b"".join(chunks)
     except BaseException:
         budget.release(size)
         raise

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from taskyard.api.problems import Header, Problem, of_refusal
+from taskyard.api.request import HungUp, Request
 from taskyard.engine.facts import Fact
 from taskyard.engine.plan import Refusal, Result
 from taskyard.host.bulk import BulkJobs
@@ -15,12 +16,8 @@ from taskyard.host.port import NodePort
 from taskyard.tokens import Principal
 
 R = TypeVar("R", bound=Result)
-Receive = Callable[[], Awaitable[Any]]
+W = TypeVar("W")
 NOBODY = Principal("", frozenset())
-
-
-class HungUp(Exception):
-    """The client is gone; nobody waits for an answer."""
 
 
 @dataclass(slots=True)
@@ -46,8 +43,7 @@ class Call:
     who: Principal
     args: tuple[str, ...]
     request_headers: dict[bytes, bytes]
-    receive: Receive
-    peer: str
+    request: Request
     request_id: str
     strict: bool
     raw: bytes
@@ -83,23 +79,18 @@ class Call:
         """Wait for something as long as the client stays. Raises `HungUp`."""
         return await self.watch(asyncio.ensure_future(waiting))
 
-    async def watch(self, waiter: asyncio.Future[bool]) -> bool:
+    async def watch(self, waiter: asyncio.Future[W]) -> W:
         """As `until`, for a wait that has begun."""
-        gone: asyncio.Future[bool] = asyncio.ensure_future(self._gone())
+        gone = self.request.when_gone()
         try:
-            await asyncio.wait({waiter, gone}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {waiter, gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if waiter.done():
                 return waiter.result()
             raise HungUp
         finally:
             gone.cancel()
             waiter.cancel()
-
-    async def _gone(self) -> bool:
-        """True once the client has gone. A request whose body nobody has read still has that to say first."""
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-        return True
 
 
 def granted(result: Result, kind: type[R]) -> R:
@@ -111,4 +102,4 @@ def granted(result: Result, kind: type[R]) -> R:
     raise TypeError(f"the turn answered {type(result).__name__} where {kind.__name__} was expected")
 
 
-__all__ = ["NOBODY", "Call", "HungUp", "Problem", "Reply", "granted"]
+__all__ = ["NOBODY", "Call", "Problem", "Reply", "granted"]

@@ -29,8 +29,6 @@ CODE_BYTES = 256
 DECIDED_WITHIN_S = 2.0
 RETRY_AFTER_MS = 1000
 _ATTEMPT = re.compile(r"([1-9][0-9]{0,9})-([A-Za-z0-9_-]{16,128})", re.ASCII)
-# Facts whose callers were answered before they were decided; the loop itself keeps only weak references to tasks.
-_undecided: set[asyncio.Task[Result]] = set()
 
 
 def _cut(text: str, most: int) -> str:
@@ -143,23 +141,21 @@ async def too_large(call: Call) -> None:
 
 
 async def _decide(call: Call, fact: facts.CalledBack) -> Answer:
-    asked: asyncio.Task[Result] = asyncio.ensure_future(call.node.ask(fact))
-    _undecided.add(asked)
-    asked.add_done_callback(_undecided.discard)
-    await asyncio.wait({asked}, timeout=DECIDED_WITHIN_S)
-    if not asked.done():
+    decided = call.node.put(fact)
+    try:
+        async with asyncio.timeout(DECIDED_WITHIN_S):
+            result = await asyncio.shield(decided)
+    except TimeoutError:
         # On one node a callback is stored by the turn that decides it: until then nothing may be promised.
-        asked.add_done_callback(_look)
         size, call.raw = len(call.raw), b""
-        asked.add_done_callback(lambda _: call.node.release(size))
-        raise Overloaded("the callback is not stored yet; sending it again does no harm", RETRY_AFTER_MS)
-    return _updated(granted(asked.result(), TaskDone))
 
+        def let_go(late: asyncio.Future[Result]) -> None:
+            late.exception()  # nobody waits for it any more
+            call.node.release(size)
 
-def _look(asked: asyncio.Task[Result]) -> None:
-    """Take note of how a fact ended whose caller has gone, so that the loop does not warn of it."""
-    if not asked.cancelled():
-        asked.exception()
+        decided.add_done_callback(let_go)
+        raise Overloaded("the callback is not stored yet; sending it again does no harm", RETRY_AFTER_MS) from None
+    return _updated(granted(result, TaskDone))
 
 
 def _updated(done: TaskDone) -> TaskUpdated:

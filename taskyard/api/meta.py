@@ -41,7 +41,7 @@ def operations(proxies: Proxies, document: Callable[[], bytes]) -> list[Operatio
 
     async def metrics(call: Call, _: NoQuery) -> Reply:
         forwarded = call.request_headers.get(b"x-forwarded-for", call.request_headers.get(b"forwarded"))
-        local = proxies.from_loopback(call.peer, forwarded)
+        local = proxies.from_loopback(call.request.peer, forwarded)
         if not (local or call.node.settings.metrics_public or call.admin):
             raise Problem(
                 UNAUTHORIZED,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import signal
 import socket
@@ -16,14 +15,13 @@ import msgspec
 import structlog
 
 from taskyard.api.app import App
-from taskyard.api.server import HttpServer, http_server
+from taskyard.api.server import BACKLOG, HttpServer
 from taskyard.host.bulk import BulkJobs
 from taskyard.host.errors import StartError
 from taskyard.host.node import Node
 from taskyard.settings import Settings
 
 log = structlog.get_logger("taskyard")
-_BACKLOG = 2048
 _TRIES = 20
 
 
@@ -69,7 +67,7 @@ def _bind(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
@@ -90,37 +88,36 @@ def _refused(host: str, port: int, error: OSError) -> str:
 class Running:
     """A node with its HTTP server. `stop()` drains both; `wait()` ends when they have."""
 
-    def __init__(self, node: Node, server: HttpServer, bulk: BulkJobs, sockets: list[socket.socket], port: int) -> None:
+    def __init__(self, node: Node, server: HttpServer, bulk: BulkJobs, port: int) -> None:
         self.node = node
+        self.server = server
         self.port = port
-        self._server = server
         self._bulk = bulk
-        self._serving = asyncio.create_task(server.serve(sockets=sockets), name="http server")
         self._stopping: asyncio.Task[None] | None = None
+        self._asked = asyncio.Event()
 
     def stop(self) -> None:
         """Begin to stop: take nothing new, finish what runs. A second call does not wait for that."""
         if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop(), name="stop")
+            self._stopping = asyncio.create_task(self._drain(), name="drain")
+            self._asked.set()
         else:
-            self._server.force_exit = self._server.should_exit = True
+            self._stopping.cancel()
+            self.server.force()
 
-    async def _stop(self) -> None:
+    async def _drain(self) -> None:
         log.info("node_draining")
-        try:
-            await self._bulk.close()
-            await self.node.drain()
-        finally:
-            self._server.should_exit = True
+        await self._bulk.close()
+        await self.node.drain()
 
     async def wait(self) -> None:
-        """Until the server has ended; then the node is stopped too."""
+        """Until both have stopped, which they do when asked to."""
         try:
-            await self._serving
+            await self._asked.wait()
+            assert self._stopping is not None
+            await asyncio.gather(self._stopping, return_exceptions=True)
         finally:
-            if self._stopping is not None:
-                self._stopping.cancel()
-                await asyncio.gather(self._stopping, return_exceptions=True)
+            await self.server.stop(self.node.settings.last_answers_timeout / 1000)
             await self.node.stop()
 
 
@@ -132,16 +129,15 @@ async def start(settings: Settings) -> Running:
         settings = msgspec.structs.replace(settings, port=port)
         node = Node(settings)
         bulk = BulkJobs(node)
-        server = http_server(App(node, bulk), settings)
+        server = HttpServer(App(node, bulk), settings)
         await node.start([listener.getsockname()[:2] for listener in sockets])
     except BaseException:
         for listener in sockets:
             listener.close()
         raise
-    server.config.timeout_graceful_shutdown = math.ceil(settings.last_answers_timeout / 1000)
-    running = Running(node, server, bulk, sockets, port)
+    await server.start_on(sockets)
     log.info("listening", host=settings.host, port=port, url=settings.public_base())
-    return running
+    return Running(node, server, bulk, port)
 
 
 async def _run(settings: Settings, on_ready: Callable[[Settings], None]) -> None:

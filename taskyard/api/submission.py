@@ -11,14 +11,15 @@ import msgspec
 from taskyard.api.call import Call, Problem, granted
 from taskyard.api.operation import USERS, Example, Operation
 from taskyard.api.problems import BAD_REQUEST, TASK_NOT_FOUND, TOO_MANY, of_overload, of_refusal
-from taskyard.api.views import read_task
+from taskyard.api.views import read_task, task_shown
 from taskyard.domain.outcomes import Status
 from taskyard.domain.task import Spec
 from taskyard.engine import facts
 from taskyard.engine.plan import Refusal, Result, SubmitDone
+from taskyard.engine.states import ended_record
 from taskyard.host.errors import Overloaded
 from taskyard.settings import TypeDefaults
-from taskyard.store.port import Store
+from taskyard.store.port import Store, WholeTask
 from taskyard.wire.base import METADATA_BYTES, Answer, Refused, present
 from taskyard.wire.reader import Invalid, Reader
 from taskyard.wire.tasks import Batch, BatchAnswer, Submission, Submitted, Task
@@ -221,10 +222,13 @@ async def _submit_and_wait(call: Call, fact: facts.Submitted, wait: int | None) 
             shown = await node.read(lambda store: read_task(store, done.task_id, subject))
             if shown is not None and shown[1].ended:
                 return shown[0]
-        await call.watch(watch)
+        end = await call.watch(watch)
     finally:
         watch.cancel()
         WAITERS.leave(subject)
+    if end is not None and end.row.ended_by == 1 and end.row.status == Status.COMPLETED and not done.replayed:
+        # The usual end: all there is to show is at hand.
+        return task_shown(WholeTask(ended_record(fact.spec, end.row), [], end.result, None, None))[0]
     shown = await node.read(lambda store: read_task(store, done.task_id, subject))
     if shown is None:  # it ended, and retention has removed it meanwhile
         return _submitted(done.task_id, done.created_at)

@@ -12,7 +12,7 @@ from taskyard.domain.outcomes import Outcome, Status
 from taskyard.engine.rows import AttemptRow, Record
 from taskyard.host.bulk import status_of_record
 from taskyard.host.port import ServerView
-from taskyard.store.port import Store
+from taskyard.store.port import Store, WholeTask
 from taskyard.wire import servers as wire_servers
 from taskyard.wire import tasks as wire_tasks
 
@@ -134,8 +134,11 @@ def read_task(
 ) -> tuple[wire_tasks.Task, Status] | None:
     """A whole task as one owner may see it. For a reader thread."""
     whole = store.whole_task(task_id, owner, payload=with_payload)
-    if whole is None:
-        return None
+    return None if whole is None else task_shown(whole, with_payload=with_payload)
+
+
+def task_shown(whole: WholeTask, *, with_payload: bool = False) -> tuple[wire_tasks.Task, Status]:
+    """A whole task as its owner sees it, and its status."""
     record, history = whole.record, whole.history
     status = status_of(record)
     task = wire_tasks.Task(

@@ -57,6 +57,7 @@ class Task:
     attempt number `attempts` once it was given up.
     """
 
+    id: str  # the spec's, for it is asked for everywhere
     spec: Spec
     lane: Lane
     rank: int
@@ -81,14 +82,14 @@ class Task:
     ended_by: int | None = None
 
     @property
-    def id(self) -> str:
-        return self.spec.id
-
-    @property
     def wake_at(self) -> int | None:
         """When the queued task must be looked at next, whatever the slots do; `None`: never."""
-        times = [at for at in (self.due_at, self.deadline, self.queue_deadline) if at is not None]
-        return min(times) if times else None
+        at = self.due_at
+        if self.deadline is not None and (at is None or self.deadline < at):
+            at = self.deadline
+        if self.queue_deadline is not None and (at is None or self.queue_deadline < at):
+            at = self.queue_deadline
+        return at
 
 
 @dataclass(eq=False, slots=True)

@@ -224,15 +224,12 @@ class Memory:
         self.processing -= 1
         return task
 
-    def free(self, run: Run, now: int) -> None:
-        """Give an attempt's slot back."""
+    def free(self, run: Run) -> None:
+        """Give an attempt's slot back; the fleet must be told of the server."""
         run.over = True
         self.runs.pop((run.task_id, run.attempt), None)
         self.run_timers.drop(run)
-        server = run.server
-        server.runs.discard(run)
-        if server.id in self.fleet.servers:
-            self.fleet.refresh(server, now)
+        run.server.runs.discard(run)
 
     def rewake_server(self, server: Server, now: int) -> None:
         """Set the server's next wake anew."""

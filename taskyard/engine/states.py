@@ -11,7 +11,7 @@ from taskyard.domain.health import Health, State
 from taskyard.domain.outcomes import Outcome, Status
 from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Spec, Task
-from taskyard.engine.rows import NewTask, QueueRow, Record, RunRow, ServerRow, TaskRow
+from taskyard.engine.rows import EndedTask, NewTask, QueueRow, Record, RunRow, ServerRow, TaskRow
 
 
 @lru_cache(maxsize=1024)
@@ -20,15 +20,14 @@ def json_of(words: tuple[str, ...]) -> str:
     return json.dumps(words, ensure_ascii=False)
 
 
-def new_task_row(task: Task) -> NewTask:
+def new_task_row(spec: Spec, lane_id: int) -> NewTask:
     """The facts of a task as a row."""
-    spec = task.spec
     return NewTask(
         spec.id,
         spec.owner,
         spec.type,
         spec.priority,
-        task.lane.id,
+        lane_id,
         json_of(spec.capabilities),
         spec.group,
         spec.pin,
@@ -48,6 +47,11 @@ def new_task_row(task: Task) -> NewTask:
         spec.traceparent,
         spec.created_at,
     )
+
+
+def ended_record(spec: Spec, end: EndedTask, lane_id: int = 0) -> Record:
+    """The record of a task that ended, without the store: from what was submitted and how it ended."""
+    return Record(TaskRow(*new_task_row(spec, lane_id), *end[:-1], purged=0), None, None)
 
 
 def queue_row(task: Task, now: int) -> QueueRow:
@@ -202,6 +206,7 @@ def task_of(record: Record, fleet: Fleet) -> Task:
     lane.stored = True
     if queue is not None:
         return Task(
+            id=spec.id,
             spec=spec,
             lane=lane,
             rank=queue.rank,
@@ -220,6 +225,7 @@ def task_of(record: Record, fleet: Fleet) -> Task:
         )
     if run is not None:
         return Task(
+            id=spec.id,
             spec=spec,
             lane=lane,
             rank=run.rank,
@@ -231,6 +237,7 @@ def task_of(record: Record, fleet: Fleet) -> Task:
             status=Status.PROCESSING,
         )
     return Task(
+        id=spec.id,
         spec=spec,
         lane=lane,
         rank=0,

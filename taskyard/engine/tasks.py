@@ -57,9 +57,12 @@ def submit(turn: Turn, fact: Submitted) -> None:
         return
     lane = memory.fleet.lane(capabilities, spec.group, spec.pin)
     turn.note_lane(lane)
-    start = max(spec.created_at, spec.run_at or 0)
-    due_at = spec.run_at if spec.run_at is not None and spec.run_at > turn.now else None
+    start, due_at = spec.created_at, None
+    if spec.run_at is not None:
+        start = max(start, spec.run_at)
+        due_at = spec.run_at if spec.run_at > turn.now else None
     task = Task(
+        id=spec.id,
         spec=spec,
         lane=lane,
         rank=rank_of(spec.priority, memory.next_place()),
@@ -71,10 +74,10 @@ def submit(turn: Turn, fact: Submitted) -> None:
     memory.keep_payload(task, fact.payload)
     memory.enqueue(task)
     writes = turn.plan.writes
-    writes.tasks.append(new_task_row(task))
+    writes.tasks.append(new_task_row(spec, lane.id))
     writes.payloads.append((spec.id, fact.payload))
-    for tag in dict.fromkeys(spec.tags):
-        writes.tags.append((tag, spec.id))
+    if spec.tags:
+        writes.tags += [(tag, spec.id) for tag in dict.fromkeys(spec.tags)]
     if fact.key is not None:
         expires = turn.now + memory.limits.idempotency_ms
         writes.keys.append(KeyRow(spec.owner, fact.key, fact.key_hash, spec.id, spec.created_at, expires))

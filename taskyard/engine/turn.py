@@ -121,26 +121,31 @@ class Turn:
         task.status = status
         task.ended_by = by
         self.touch(task)
+        server_id, started_at, responded_at = task.last_server or None, None, None
+        if run is not None:
+            server_id, started_at, responded_at = run.server.id, run.started_at, run.responded_at
+            progress = run.progress if progress is None else progress
+            message = run.message if message is None else message
         self.plan.writes.ended.append(
-            EndedTask(
-                status=status.value,
-                attempts=task.attempts,
-                failures=task.failures,
-                lost=task.lost,
-                server_id=run.server.id if run else task.last_server or None,
-                started_at=run.started_at if run else None,
-                responded_at=run.responded_at if run else None,
-                completed_at=self.now,
-                deadline=task.deadline,
-                error=_cut(error),
-                error_code=error_code,
-                error_details=error_details,
-                result_metadata=metadata,
-                progress=progress if progress is not None or run is None else run.progress,
-                message=message if message is not None or run is None else run.message,
-                http_status=http_status,
-                ended_by=by,
-                id=task.id,
+            EndedTask(  # by position: by name it takes twice as long
+                status.value,
+                task.attempts,
+                task.failures,
+                task.lost,
+                server_id,
+                started_at,
+                responded_at,
+                self.now,
+                task.deadline,
+                _cut(error),
+                error_code,
+                error_details,
+                metadata,
+                progress,
+                message,
+                http_status,
+                by,
+                task.id,
             )
         )
         if result is not None:
@@ -222,8 +227,9 @@ class Turn:
 
     def free(self, run: Run) -> None:
         """Give a slot back."""
-        self.memory.free(run, self.now)
+        self.memory.free(run)
         self.touched_runs.add(run)
+        self.touched_servers[run.server.id] = run.server
 
     # --- servers -----------------------------------------------------------------------------------------------------
 

@@ -112,7 +112,7 @@ def _no_object(text: str, body: bytes) -> tuple[str, dict[str, msgspec.Raw], str
 
 def is_plain_text(content_type: str) -> bool:
     """Whether a Content-Type says text/plain."""
-    return content_type.partition(";")[0].strip().lower() == "text/plain"
+    return content_type[:10].lower() == "text/plain" and content_type.partition(";")[0].strip().lower() == "text/plain"
 
 
 def _result(text: str, members: dict[str, msgspec.Raw], reply: Reply) -> str:

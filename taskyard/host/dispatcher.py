@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import structlog
@@ -14,7 +15,7 @@ from taskyard.engine.plan import Abort, Dispatch
 from taskyard.host.answers import read_failure, read_reply
 from taskyard.host.budget import Budget
 from taskyard.host.keys import Keys
-from taskyard.host.transport.port import Limits, Transport, TransportError
+from taskyard.host.transport.port import Limits, Lines, Reply, Transport, TransportError, lines
 from taskyard.settings import Settings
 
 log = structlog.get_logger()
@@ -49,14 +50,19 @@ class Dispatcher:
         self._servers = servers
         self._now = now
         self._public_base = public_base
-        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._running: dict[tuple[str, int], asyncio.Future[Reply] | asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     def dispatch(self, effect: Dispatch) -> None:
-        """Begin to send an attempt."""
+        """Begin to send an attempt: at once when a connection to its server is free."""
         key = (effect.task_id, effect.attempt)
-        task = asyncio.get_running_loop().create_task(self._send(effect))
-        self._running[key] = task
+        try:
+            sent = self._send_now(effect)
+        except Exception:
+            log.exception("dispatch_failed", task=effect.task_id, attempt=effect.attempt, server=effect.server_id)
+            self._put(_not_sent(effect, "the node failed to send the request"))
+            return
+        self._running[key] = sent or asyncio.get_running_loop().create_task(self._send(effect))
 
     def abort(self, effect: Abort) -> None:
         """Give up an attempt: close its connection, and ask the server to stop where it can be asked."""
@@ -79,12 +85,45 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Cut off everything."""
-        tasks = [*self._running.values(), *self._background]
+        tasks: list[asyncio.Future[Reply] | asyncio.Task[None]] = [*self._running.values(), *self._background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _send_now(self, effect: Dispatch) -> asyncio.Future[Reply] | None:
+        """The usual way: no task, no waiting. `None` when it takes more than that; then nothing was sent."""
+        server = self._servers(effect.server_id)
+        payload = effect.payload
+        if server is None or payload is None or self._budget.tight:
+            return None
+        sent = self._transport.post_now(
+            server.predict,
+            self._head(effect, server),
+            self._body(effect, payload),
+            self._limits(effect),
+            pool_key=server.id,
+            max_connections=server.max_concurrent + 1,
+            done=partial(self._sent, effect, server.is_async),
+        )
+        if sent is not None:
+            effect.payload = None
+        return sent
+
+    def _sent(self, effect: Dispatch, server_is_async: bool, answered: asyncio.Future[Reply]) -> None:
+        self._running.pop((effect.task_id, effect.attempt), None)
+        if answered.cancelled():
+            return
+        error = answered.exception()
+        if error is None:
+            self._tell(self._read(effect, answered.result(), server_is_async))
+        elif isinstance(error, TransportError):
+            self._put(read_failure(effect.task_id, effect.attempt, error))
+        else:
+            log.error("dispatch_failed", task=effect.task_id, attempt=effect.attempt, exc_info=error)
+            self._put(_not_sent(effect, "the node failed to send the request"))
+
     async def _send(self, effect: Dispatch) -> None:
+        """The long way: a connection must be made, or waited for."""
         key = (effect.task_id, effect.attempt)
         try:
             if self._budget.tight:
@@ -93,8 +132,7 @@ class Dispatcher:
             if server is None:
                 return  # removed in the same moment: the engine has given the attempt up
             if effect.payload is None:
-                error = TransportError("the task's payload is gone from the store")
-                fact = read_failure(effect.task_id, effect.attempt, error)
+                fact = _not_sent(effect, "the task's payload is gone from the store")
                 fact.final = True
             else:
                 fact = await self._exchange(effect, server, effect.payload)
@@ -102,28 +140,24 @@ class Dispatcher:
             raise
         except Exception:
             log.exception("dispatch_failed", task=effect.task_id, attempt=effect.attempt, server=effect.server_id)
-            fact = read_failure(effect.task_id, effect.attempt, TransportError("the node failed to send the request"))
+            fact = _not_sent(effect, "the node failed to send the request")
         finally:
             self._running.pop(key, None)
+        self._tell(fact)
+
+    def _tell(self, fact: Ended) -> None:
         if fact.result is not None:
             self._budget.add(len(fact.result))
         self._put(fact)
 
     async def _exchange(self, effect: Dispatch, server: Server, payload: str) -> Ended:
-        settings = self._settings
-        limits = Limits(
-            total_ms=max(1, effect.limit_at - self._now()) + AFTER_LIMIT_MS,
-            body_max=settings.result_max_bytes,
-            connect_ms=settings.connect_timeout,
-            silence_ms=settings.silence_timeout,
-        )
         effect.payload = None
         try:
             exchange = self._transport.post(
                 server.predict,
-                self._headers(effect, server),
+                self._head(effect, server),
                 self._body(effect, payload),
-                limits,
+                self._limits(effect),
                 pool_key=server.id,
                 max_connections=server.max_concurrent + 1,
             )
@@ -131,20 +165,34 @@ class Dispatcher:
             reply = await exchange
         except TransportError as error:
             return read_failure(effect.task_id, effect.attempt, error)
+        return self._read(effect, reply, server.is_async)
+
+    def _read(self, effect: Dispatch, reply: Reply, server_is_async: bool) -> Ended:
         return read_reply(
-            effect.task_id, effect.attempt, reply, server_is_async=server.is_async, responded_at=self._now()
+            effect.task_id, effect.attempt, reply, server_is_async=server_is_async, responded_at=self._now()
         )
 
-    def _headers(self, effect: Dispatch, server: Server) -> list[tuple[bytes, bytes]]:
-        headers = [
-            (b"Idempotency-Key", effect.task_id.encode()),
-            (b"X-Taskyard-Attempt", b"%d" % effect.attempt),
-            (b"X-Taskyard-Hops", b"%d" % (effect.hops + 1)),
-        ]
+    def _limits(self, effect: Dispatch) -> Limits:
+        settings = self._settings
+        return Limits(
+            total_ms=max(1, effect.limit_at - self._now()) + AFTER_LIMIT_MS,
+            body_max=settings.result_max_bytes,
+            connect_ms=settings.connect_timeout,
+            silence_ms=settings.silence_timeout,
+        )
+
+    def _head(self, effect: Dispatch, server: Server) -> Lines:
+        # Ids and traceparents are matched by pattern where they come in, so no line can end early.
+        head = b"Idempotency-Key: %b\r\nX-Taskyard-Attempt: %d\r\nX-Taskyard-Hops: %d\r\n" % (
+            effect.task_id.encode(),
+            effect.attempt,
+            effect.hops + 1,
+        )
         if effect.traceparent is not None:
-            headers.append((b"traceparent", effect.traceparent.encode()))
-        headers += self._authorization(server.id, server.api_key)
-        return headers
+            head += b"traceparent: %b\r\n" % effect.traceparent.encode()
+        if server.api_key is not None:
+            head += lines(self._authorization(server.id, server.api_key))
+        return Lines(head)
 
     def _authorization(self, server_id: str, sealed: str | None) -> list[tuple[bytes, bytes]]:
         if sealed is None:
@@ -192,3 +240,7 @@ class Dispatcher:
             return  # the linger frees the slot
         if reply.status == 404 or 200 <= reply.status < 300:
             self._put(SlotFreed(task_id=effect.task_id, attempt=effect.attempt))
+
+
+def _not_sent(effect: Dispatch, reason: str) -> Ended:
+    return read_failure(effect.task_id, effect.attempt, TransportError(reason))

@@ -6,15 +6,17 @@ Knows who waits for what; decides nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 
-from taskyard.domain.outcomes import Status
+from taskyard.domain.outcomes import ENDED, Status
 from taskyard.engine.facts import Checked, Ended, Fact
 from taskyard.engine.plan import (
     Abort,
     Answer,
+    AnyEffect,
     AttemptOver,
     Changed,
     Check,
@@ -30,6 +32,7 @@ from taskyard.host.checks import Checks
 from taskyard.host.dispatcher import Dispatcher
 from taskyard.host.errors import Unavailable
 from taskyard.host.metrics import Metrics
+from taskyard.host.port import End
 from taskyard.host.transport.port import Transport
 from taskyard.host.waiters import Waiters
 
@@ -51,10 +54,20 @@ class Effects:
         self._metrics = metrics
         self._transport = transport
         self._answers: dict[int, asyncio.Future[Result]] = {}
+        self._carriers: dict[type[AnyEffect], Callable[[Any], None]] = {
+            Answer: self._answer,
+            Dispatch: self._dispatch,
+            Changed: self._note_change,
+            AttemptOver: self._note_attempt,
+            Abort: dispatcher.abort,
+            Check: checks.check,
+            ServerChanged: self._note_server,
+            Forget: self._forget,
+        }
         self._last_ref = 0
-        self.ended: Waiters[str] = Waiters()
-        self.changed: Waiters[str] = Waiters()
-        self.checked: Waiters[str] = Waiters()
+        self.ended: Waiters[str, End] = Waiters()
+        self.changed: Waiters[str, Status] = Waiters()
+        self.checked: Waiters[str, Checked] = Waiters()
 
     def expect(self, fact: Fact) -> asyncio.Future[Result]:
         """Give a fact a number, and return the future of its answer."""
@@ -66,33 +79,18 @@ class Effects:
 
     def carry_out(self, plan: Plan, facts: Sequence[Fact]) -> None:
         """Let the effects of a committed plan out; `facts` are those of its turn."""
+        carriers = self._carriers
         for effect in plan.effects:
-            if isinstance(effect, Answer):
-                future = self._answers.pop(effect.ref, None)
-                if future is not None and not future.done():
-                    future.set_result(effect.result)
-            elif isinstance(effect, Dispatch):
-                self._dispatcher.dispatch(effect)
-                self._metrics.dispatched(effect)
-            elif isinstance(effect, Changed):
-                self._note_change(effect)
-            elif isinstance(effect, AttemptOver):
-                self._metrics.attempt_over(effect)
-                _log_attempt(effect)
-            elif isinstance(effect, Abort):
-                self._dispatcher.abort(effect)
-            elif isinstance(effect, Check):
-                self._checks.check(effect)
-            elif isinstance(effect, ServerChanged):
-                log.info("server_changed", server=effect.server_id, status=effect.status, reason=effect.reason)
-            elif isinstance(effect, Forget):
-                for kind in ("", " health", " cancel"):
-                    self._transport.forget(effect.server_id + kind)
+            carriers[type(effect)](effect)
         for fact in facts:
             if isinstance(fact, Ended):
                 self._release(fact)
             elif isinstance(fact, Checked):
-                self.checked.wake(fact.server_id)
+                self.checked.wake(fact.server_id, fact)
+        if self.ended:
+            results = dict(plan.writes.results)
+            for row in plan.writes.ended:
+                self.ended.wake(row.id, End(row, results.get(row.id)))
 
     def fail(self, facts: Sequence[Fact], reason: str) -> None:
         """The turn of these facts came to nothing: say so to who asked."""
@@ -121,27 +119,44 @@ class Effects:
         self.ended.release_all()
         self.changed.release_all()
 
+    def _answer(self, effect: Answer) -> None:
+        future = self._answers.pop(effect.ref, None)
+        if future is not None and not future.done():
+            future.set_result(effect.result)
+
+    def _dispatch(self, effect: Dispatch) -> None:
+        self._dispatcher.dispatch(effect)
+        self._metrics.dispatched(effect)
+
     def _release(self, fact: Ended) -> None:
         if fact.result is not None:
             self._budget.release(len(fact.result))
 
     def _note_change(self, effect: Changed) -> None:
-        self.changed.wake(effect.task_id)
-        if effect.status.ended:
-            self.ended.wake(effect.task_id)
-            self._metrics.ended(effect.status)
-            if effect.status is not Status.COMPLETED:
-                log.info("task_ended", task=effect.task_id, status=effect.status.name)
+        task_id, status = effect.task_id, effect.status
+        if self.changed:
+            self.changed.wake(task_id, status)
+        if status in ENDED:
+            self._metrics.ended(status)
+            if status is not Status.COMPLETED:
+                log.info("task_ended", task=task_id, status=status.name)
 
+    def _note_attempt(self, effect: AttemptOver) -> None:
+        self._metrics.attempt_over(effect)
+        if effect.error is not None:
+            log.info(
+                "attempt_over",
+                task=effect.task_id,
+                attempt=effect.attempt,
+                server=effect.server_id,
+                outcome=effect.outcome.value,
+                took_ms=effect.took_ms,
+                error=effect.error,
+            )
 
-def _log_attempt(effect: AttemptOver) -> None:
-    if effect.error is not None:
-        log.info(
-            "attempt_over",
-            task=effect.task_id,
-            attempt=effect.attempt,
-            server=effect.server_id,
-            outcome=effect.outcome.value,
-            took_ms=effect.took_ms,
-            error=effect.error,
-        )
+    def _note_server(self, effect: ServerChanged) -> None:
+        log.info("server_changed", server=effect.server_id, status=effect.status, reason=effect.reason)
+
+    def _forget(self, effect: Forget) -> None:
+        for kind in ("", " health", " cancel"):
+            self._transport.forget(effect.server_id + kind)

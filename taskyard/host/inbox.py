@@ -17,7 +17,7 @@ from taskyard.host.errors import Overloaded
 
 FACT_OVERHEAD = 512  # bytes that a fact without a body counts
 # What can be said again to another engine: how attempts and checks ended.
-REPEATABLE = (Ended, CalledBack, SlotFreed, Checked)
+REPEATABLE = frozenset({Ended, CalledBack, SlotFreed, Checked})
 
 
 class Inbox:
@@ -41,12 +41,13 @@ class Inbox:
 
     def put(self, fact: Fact) -> None:
         """Add a fact. Raises `Overloaded` when too many of its kind wait."""
-        if isinstance(fact, Submitted):
+        kind = type(fact)
+        if kind is Submitted:
             if len(self._submissions) >= self._submissions_most:
                 raise Overloaded("more submissions wait than a second can take", 1000)
             self._submissions.append(fact)
         else:
-            if not isinstance(fact, REPEATABLE):
+            if kind not in REPEATABLE:
                 if self._calls >= self._calls_most:
                     raise Overloaded("more calls wait than a second can take", 1000)
                 self._calls += 1
@@ -56,10 +57,10 @@ class Inbox:
     def put_back(self, facts: Sequence[Fact]) -> None:
         """Put facts back in front, in their order."""
         for fact in reversed(facts):
-            if isinstance(fact, Submitted):
+            if type(fact) is Submitted:
                 self._submissions.appendleft(fact)
             else:
-                self._calls += not isinstance(fact, REPEATABLE)
+                self._calls += type(fact) not in REPEATABLE
                 self._urgent.appendleft(fact)
         if facts:
             self.filled.set()
@@ -91,7 +92,7 @@ class Inbox:
                 fact = queue.popleft()
                 facts.append(fact)
                 size += _size(fact)
-                if queue is self._urgent and not isinstance(fact, REPEATABLE):
+                if queue is self._urgent and type(fact) not in REPEATABLE:
                     self._calls -= 1
         return facts
 
@@ -101,8 +102,8 @@ class Inbox:
 
 
 def _size(fact: Fact) -> int:
-    if isinstance(fact, Submitted):
+    if type(fact) is Submitted:
         return FACT_OVERHEAD + len(fact.payload)
-    if isinstance(fact, Ended | CalledBack):
+    if type(fact) is Ended or type(fact) is CalledBack:
         return FACT_OVERHEAD + len(fact.result or "")
     return FACT_OVERHEAD

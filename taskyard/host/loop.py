@@ -191,8 +191,8 @@ class TurnLoop:
 
     def _give_back(self, facts: Sequence[Fact], reason: str) -> None:
         """No turn can be taken over these facts now."""
-        self._fail([fact for fact in facts if not isinstance(fact, REPEATABLE)], reason)
-        self._inbox.put_back([fact for fact in facts if isinstance(fact, REPEATABLE)])
+        self._fail([fact for fact in facts if type(fact) not in REPEATABLE], reason)
+        self._inbox.put_back([fact for fact in facts if type(fact) in REPEATABLE])
 
     def _store_failed(self, reason: str) -> None:
         self.away = reason

@@ -29,7 +29,7 @@ from taskyard.host.keys import Keys, load_keys
 from taskyard.host.loop import TurnLoop
 from taskyard.host.metrics import Metrics
 from taskyard.host.opening import open_store
-from taskyard.host.port import LiveCounts, ServerView, WaitingLane
+from taskyard.host.port import End, LiveCounts, ServerView, WaitingLane
 from taskyard.host.storage import Storage
 from taskyard.host.sweeper import Sweeper
 from taskyard.host.transport.address import AddressPolicy
@@ -151,7 +151,7 @@ class Node:
 
     async def ask(self, fact: Fact) -> Result:
         """See `NodePort.ask`."""
-        return await self._put_for_answer(fact)
+        return await self.put(fact)
 
     async def ask_many(self, facts: Sequence[Fact]) -> list[Result | Overloaded]:
         """See `NodePort.ask_many`."""
@@ -159,11 +159,12 @@ class Node:
 
     async def _ask_of_many(self, fact: Fact) -> Result | Overloaded:
         try:
-            return await self._put_for_answer(fact)
+            return await self.put(fact)
         except Overloaded as overload:
             return overload
 
-    def _put_for_answer(self, fact: Fact) -> asyncio.Future[Result]:
+    def put(self, fact: Fact) -> asyncio.Future[Result]:
+        """See `NodePort.put`."""
         if self._loop.away is not None:
             raise Unavailable(f"the store is away: {self._loop.away}")
         if isinstance(fact, Submitted) and (tight := self._storage.tight()) is not None:
@@ -175,20 +176,20 @@ class Node:
         """See `NodePort.read`."""
         return await self._storage.read(query)
 
-    async def wait_ended(self, task_id: str, timeout_ms: int) -> bool:
+    async def wait_ended(self, task_id: str, timeout_ms: int) -> End | None:
         """See `NodePort.wait_ended`."""
-        return not self._draining and await self._effects.ended.wait(task_id, timeout_ms)
+        return None if self._draining else await self._effects.ended.wait(task_id, timeout_ms)
 
     async def wait_changed(self, task_id: str, timeout_ms: int) -> bool:
         """See `NodePort.wait_changed`."""
-        return not self._draining and await self._effects.changed.wait(task_id, timeout_ms)
+        return not self._draining and await self._effects.changed.wait(task_id, timeout_ms) is not None
 
     async def wait_checked(self, server_id: str, timeout_ms: int) -> bool:
         """Wait until a health check of the server has ended; false after `timeout_ms`."""
         server = self._find(server_id)
         if server is None or not server.checking:
             return True
-        return await self._effects.checked.wait(server_id, timeout_ms)
+        return await self._effects.checked.wait(server_id, timeout_ms) is not None
 
     async def callback_server(self, task_id: str, attempt: int) -> str | None:
         """See `NodePort.callback_server`."""

@@ -5,12 +5,14 @@ Views are snapshots as plain data. Times are int ms since the epoch, durations i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from taskyard.engine.facts import Fact
 from taskyard.engine.plan import Result
+from taskyard.engine.rows import EndedTask
 from taskyard.host.errors import Overloaded
 from taskyard.settings import Settings
 from taskyard.store.port import Store
@@ -73,6 +75,13 @@ class WaitingLane:
     reason: str
 
 
+class End(NamedTuple):
+    """How a task ended, as its turn has stored it; `result` is JSON text."""
+
+    row: EndedTask
+    result: str | None
+
+
 class NodePort(Protocol):
     """A running node."""
 
@@ -84,6 +93,9 @@ class NodePort(Protocol):
 
     def new_task_id(self, now: int) -> str:
         """`task_` + a UUIDv7 in hex whose time is `now`."""
+
+    def put(self, fact: Fact) -> asyncio.Future[Result]:
+        """As `ask`, for who may not wait to the end: the fact is decided all the same."""
 
     async def ask(self, fact: Fact) -> Result:
         """Put a fact into the inbox and return what its turn answered, after the commit.
@@ -97,8 +109,8 @@ class NodePort(Protocol):
     async def read(self, query: Callable[[Store], T]) -> T:
         """Run a read of the store on a reader thread. Raises `Unavailable`."""
 
-    async def wait_ended(self, task_id: str, timeout_ms: int) -> bool:
-        """Wait until the task has ended; false after `timeout_ms` or when the node drains.
+    async def wait_ended(self, task_id: str, timeout_ms: int) -> End | None:
+        """Wait until the task has ended; `None` after `timeout_ms` or when the node drains.
 
         Call it before the read that decides whether there is anything to wait for: see `watch`.
         """

@@ -143,6 +143,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     connections_per_peer: Annotated[
         int, _is("whole", "Open connections from one address (trusted proxies excepted).", 1, 1_000_000)
     ] = 4096
+    keep_alive: Annotated[int, _is("duration", "A connection on which nothing is asked.", 1000, DAY)] = 75 * SECOND
+    head_lines: Annotated[int, _is("whole", "Header lines of a request; past it 431.", 8, 1000)] = 64
+    head_max_bytes: Annotated[int, _is("size", "A request's head; past it 431.", 1024, MIB)] = 16_384
     head_timeout: Annotated[int, _is("duration", "A request's head.", 100, HOUR)] = 10 * SECOND
     body_timeout: Annotated[int, _is("duration", "A request's body, and 1 s more for each 64 KiB.", 100, HOUR)] = (
         30 * SECOND

@@ -8,10 +8,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from taskyard.store.port import BadData, DiskFull, OutcomeUnknown, StoreError, Unusable
+from taskyard.store.queries import widened
 
 Value = int | str | None
 
@@ -19,6 +21,8 @@ Value = int | str | None
 # WAL. 32 MiB; a WAL that long reads have let grow past the second figure is cut by waiting for the readers.
 WAL_PAGES: Final = 8_000
 WAL_MOST_BYTES: Final = 128 << 20
+# How many rows one step of a change takes: the interpreter is let go, and must be waited for, at each step.
+_WIDTHS: Final = (64, 16, 4)
 _WRITER_CACHE_KIB: Final = 65_536
 _READER_CACHE_KIB: Final = 4_096
 # Nobody else writes, so only the cutting of the WAL ever waits, for reads.
@@ -68,8 +72,11 @@ class Connection:
     `read_only` opens the file so that not even a checkpoint can touch it; nobody else may have it open.
     """
 
+    most_values: ClassVar[int] = 32_766  # in one statement
+
     def __init__(self, path: Path, *, writer: bool = False, read_only: bool = False) -> None:
         self.path = path
+        self._wide: dict[str, list[tuple[int, str]]] = {}
         self._db = self._open(path.absolute().as_uri() + (_untouched(path) if read_only else "?mode=rw"))
         if writer:
             # Before the first table: a file's form is settled then.
@@ -114,9 +121,24 @@ class Connection:
         return self._db.execute(statement, values).rowcount
 
     def change_each(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
-        """Carry out a change once for each row of values."""
-        # sqlite3 reads a plain tuple a quarter faster than a named one.
-        self._db.executemany(statement, map(tuple, rows))
+        """Carry out a change for each row of values, in their order."""
+        left = list(rows)
+        for wide, text in self._widths(statement):
+            while len(left) >= wide and wide * len(left[0]) <= self.most_values:
+                self._db.execute(text, tuple(chain.from_iterable(left[:wide])))
+                del left[:wide]
+        if left:
+            # sqlite3 reads a plain tuple a quarter faster than a named one.
+            self._db.executemany(statement, map(tuple, left))
+
+    def _widths(self, statement: str) -> list[tuple[int, str]]:
+        """The statement for many rows at once, the widest first; nothing for one that takes them one by one."""
+        known = self._wide.get(statement)
+        if known is None:
+            known = self._wide[statement] = [
+                (wide, text) for wide in _WIDTHS if (text := widened(statement, wide)) is not None
+            ]
+        return known
 
     # --- transactions ------------------------------------------------------------------------------------------------
 

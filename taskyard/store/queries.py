@@ -9,6 +9,7 @@ import re
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+_GROUP: Final = re.compile(r"\bVALUES (\((?:\?, )*\?\))")
 _NAME: Final = re.compile(r"^-- ([a-z_]+) --$", re.MULTILINE)
 
 
@@ -35,6 +36,14 @@ def _split(text: str) -> list[str]:
     """The statements of a migration: each ends with a semicolon at the end of a line that is no comment."""
     code = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     return [statement.strip() for statement in code.split(";\n") if statement.strip()]
+
+
+def widened(statement: str, rows: int) -> str | None:
+    """A change for so many rows at once, by repeating its `VALUES (?, …)`; `None` for one that has none."""
+    found = _GROUP.search(statement)
+    if found is None:
+        return None
+    return statement[: found.start(1)] + ", ".join([found[1]] * rows) + statement[found.end(1) :]
 
 
 def load_queries() -> dict[str, str]:

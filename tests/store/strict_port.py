@@ -21,6 +21,8 @@ def strictly(statement, values):
 
 
 class StrictPort(Connection):
+    most_values = 100
+
     def rows(self, statement, values=()):
         return super().rows(statement, strictly(statement, values))
 

@@ -18,7 +18,8 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -26,7 +27,7 @@ from taskyard.host.budget import Budget
 from taskyard.host.transport.address import Address, AddressPolicy
 from taskyard.host.transport.connection import Connection, Stale
 from taskyard.host.transport.pool import Pool
-from taskyard.host.transport.port import Headers, Limits, Reply, Unreached
+from taskyard.host.transport.port import Headers, Limits, Lines, Reply, Unreached, lines
 from taskyard.host.transport.reading import Reading
 from taskyard.host.transport.target import Target, parse
 
@@ -62,7 +63,7 @@ class Client:
     def post(
         self,
         url: str,
-        headers: Headers,
+        headers: Headers | Lines,
         body: bytes | Sequence[bytes],
         limits: Limits,
         *,
@@ -76,13 +77,46 @@ class Client:
             parts = body
             size = sum(map(len, body))
         target = self._targets.get(url) or self._target(url)
-        head = b"%b%d\r\n%b\r\n" % (target.post, size, _lines(headers))
+        fields = headers if isinstance(headers, bytes) else lines(headers)
+        head = b"%b%d\r\n%b\r\n" % (target.post, size, fields)
         request = (head, *parts)
         return self._exchange(target, request, len(head) + size, limits, pool_key, max_connections)
 
+    def post_now(
+        self,
+        url: str,
+        head: Lines,
+        body: Sequence[bytes],
+        limits: Limits,
+        *,
+        pool_key: str,
+        max_connections: int,
+        done: Callable[[asyncio.Future[Reply]], None],
+    ) -> asyncio.Future[Reply] | None:
+        target = self._targets.get(url)
+        pools = self._pools.get(pool_key)
+        if target is None or pools is None:
+            return None
+        pool = pools.get(target.origin)
+        if pool is None:
+            return None
+        pool.limit = max_connections
+        now = self._loop.time()
+        connection = pool.take(now)
+        if connection is None:
+            return None
+        size = sum(map(len, body))
+        first = b"%b%d\r\n%b\r\n" % (target.post, size, head)
+        total_at = now + limits.total_ms / 1000
+        if self._sweep is None or total_at < self._sweep.when():
+            self._watch(total_at)
+        waiter = connection.exchange((first, *body), len(first) + size, limits, total_at=total_at, connect_ms=0)
+        waiter.add_done_callback(partial(_settled, connection, done))
+        return waiter
+
     async def get(self, url: str, headers: Headers, limits: Limits, *, pool_key: str, max_connections: int) -> Reply:
         target = self._targets.get(url) or self._target(url)
-        head = b"%b%b\r\n" % (target.get, _lines(headers))
+        head = b"%b%b\r\n" % (target.get, lines(headers))
         try:
             return await self._exchange(target, (head,), len(head), limits, pool_key, max_connections)
         except Stale:
@@ -266,12 +300,12 @@ class Client:
         return [pool for pools in self._pools.values() for pool in pools.values()] + list(self._retired)
 
 
-def _lines(headers: Headers) -> bytes:
-    """The header lines. Raises ValueError when a name or value would end its line."""
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers) or b"\0" in lines:
-        raise ValueError("a header name or value holds a line end or a NUL")
-    return lines
+def _settled(
+    connection: Connection, done: Callable[[asyncio.Future[Reply]], None], waiter: asyncio.Future[Reply]
+) -> None:
+    if waiter.cancelled() and connection.waiter is waiter:
+        connection.close()
+    done(waiter)
 
 
 def _reason(error: OSError) -> str:

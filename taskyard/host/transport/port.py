@@ -5,19 +5,27 @@ distinction that the errors make sharp is whether the request may have reached t
 certainly has not, after every other error it may have been carried out.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NewType, Protocol
 
 import msgspec
 
 MESSAGE_MAX = 300  # characters of an error's message
 
 Headers = Sequence[tuple[bytes, bytes]]
+Lines = NewType("Lines", bytes)  # headers that were checked and written out by `lines`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+def lines(headers: Headers) -> Lines:
+    """The header lines. Raises ValueError when a name or value would end its line."""
+    text = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if text.count(b"\n") != len(headers) or text.count(b"\r") != len(headers) or b"\0" in text:
+        raise ValueError("a header name or value holds a line end or a NUL")
+    return Lines(text)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How long and how large one exchange may be. Times are ms, sizes are bytes."""
 
     total_ms: int  # from the call to the last byte of the answer, waiting for a free connection included
@@ -88,7 +96,7 @@ class Transport(Protocol):
     async def post(
         self,
         url: str,
-        headers: Headers,
+        headers: Headers | Lines,
         body: bytes | Sequence[bytes],
         limits: Limits,
         *,
@@ -101,6 +109,22 @@ class Transport(Protocol):
         the server whose connections are reused; at most `max_connections` (≥ 1) of them are open per origin, callers
         beyond wait in order. It is never sent twice. Raises the `TransportError`s above; ValueError for a header that
         would break the request.
+        """
+
+    def post_now(
+        self,
+        url: str,
+        head: Lines,
+        body: Sequence[bytes],
+        limits: Limits,
+        *,
+        pool_key: str,
+        max_connections: int,
+        done: Callable[[asyncio.Future[Reply]], None],
+    ) -> asyncio.Future[Reply] | None:
+        """As `post`, when a connection is free: sends before it returns, and calls `done` with the future it returned.
+
+        None when no connection is free now: nothing was sent. Cancelling the future closes the connection.
         """
 
     async def get(self, url: str, headers: Headers, limits: Limits, *, pool_key: str, max_connections: int) -> Reply:

@@ -1,4 +1,5 @@
--- What a turn writes, in the order of `Writes`, and what it reads in the same transaction.
+-- What a turn writes, in the order of `Writes`, and what it reads in the same transaction. A change with a `VALUES (…)` is
+-- carried out for many rows at once: the port repeats the group of question marks.
 
 -- lane_insert --
 -- A lane that may be there already.
@@ -39,7 +40,7 @@ DELETE FROM result WHERE task_id = ?;
 
 -- queue_delete --
 -- A task waits no longer.
-DELETE FROM queue WHERE task_id = ?;
+DELETE FROM queue WHERE task_id IN (VALUES (?));
 
 -- queue_upsert --
 -- A task waits, or waits otherwise than before.
@@ -56,7 +57,9 @@ ON CONFLICT (task_id) DO UPDATE SET
 
 -- run_delete --
 -- An attempt holds its slot no longer.
-DELETE FROM run WHERE task_id = ? AND attempt = ?;
+WITH e AS (VALUES (?, ?))
+DELETE FROM run
+WHERE task_id IN (SELECT e.column1 FROM e) AND (task_id, attempt) IN (SELECT e.column1, e.column2 FROM e);
 
 -- run_upsert --
 -- An attempt holds a slot, or something of it changed.
@@ -86,10 +89,12 @@ WHERE task_id = ? AND attempt = (SELECT max(a.attempt) FROM attempt AS a WHERE a
 -- task_end --
 -- How a task ended.
 UPDATE task SET
-    status = ?, attempts = ?, failures = ?, lost = ?, server_id = ?, started_at = ?, responded_at = ?, completed_at = ?,
-    deadline = ?, error = ?, error_code = ?, error_details = ?, result_metadata = ?, progress = ?, message = ?,
-    http_status = ?, ended_by = ?
-WHERE id = ?;
+    status = e.column1, attempts = e.column2, failures = e.column3, lost = e.column4, server_id = e.column5,
+    started_at = e.column6, responded_at = e.column7, completed_at = e.column8, deadline = e.column9,
+    error = e.column10, error_code = e.column11, error_details = e.column12, result_metadata = e.column13,
+    progress = e.column14, message = e.column15, http_status = e.column16, ended_by = e.column17
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS e
+WHERE task.id = e.column18;
 
 -- result_insert --
 -- A task's result; a second one is refused.

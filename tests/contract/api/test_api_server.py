@@ -16,6 +16,7 @@ import pytest
 
 from taskyard.api.node import bind
 from taskyard.host.errors import StartError
+from taskyard.settings import Settings
 from tests.contract.api.yard import SECRET, Yard, eventually, fresh, read_all, token
 
 HOST = b"Host: x\r\n"
@@ -105,9 +106,9 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(own_yard: Callable[..
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", yard.running.port))
         connection.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 8)
-        server = yard.running._server
-        eventually(lambda: yard.on_loop(lambda: len(server.server_state.connections)) == 1)
-        eventually(lambda: yard.on_loop(lambda: len(server.server_state.connections)) == 0)
+        server = yard.running.server
+        eventually(lambda: yard.on_loop(lambda: len(server.connections)) == 1)
+        eventually(lambda: yard.on_loop(lambda: len(server.connections)) == 0)
 
 
 def test_a_slow_call_is_not_cut_off(own_yard: Callable[..., Yard]) -> None:
@@ -117,9 +118,6 @@ def test_a_slow_call_is_not_cut_off(own_yard: Callable[..., Yard]) -> None:
 
 
 def test_an_idle_connection_is_kept(own_yard: Callable[..., Yard]) -> None:
-    from taskyard.api.server import KEEP_ALIVE_S
-
-    assert KEEP_ALIVE_S == 75
     yard = own_yard(head_timeout=200, idle_timeout=200)
     with connect(yard) as connection:
         for _ in range(2):
@@ -128,6 +126,14 @@ def test_an_idle_connection_is_kept(own_yard: Callable[..., Yard]) -> None:
             # Two sweeps pass without a word.
             sweeps = yard.on_loop(lambda: yard.loop.time())
             eventually(lambda begin=sweeps: yard.on_loop(lambda: yard.loop.time()) - begin > 1.2)
+
+
+def test_a_connection_on_which_nothing_is_asked_is_closed(own_yard: Callable[..., Yard]) -> None:
+    assert Settings().keep_alive == 75_000
+    yard = own_yard(keep_alive=1000)
+    with connect(yard) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize(

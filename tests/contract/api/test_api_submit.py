@@ -244,7 +244,8 @@ def test_ttl_and_queue_timeout_end_a_waiting_task(user: httpx.Client) -> None:
 
 
 def test_synchronous_answers_with_the_whole_task(direct: Crew, user: httpx.Client) -> None:
-    answer = user.post("/api/task", json=direct.submission(**{"async": False}))
+    given = {"tags": ["b", "ä"], "metadata": {"n": 1.0}, "priority": 3, "ttl": 60_000, "maxRetries": 0}
+    answer = user.post("/api/task", json=direct.submission(**given, **{"async": False}))
     shown = answer.json()
     assert answer.status_code == 200
     assert (shown["status"], shown["result"], shown["error"]) == ("COMPLETED", {"echo": {"n": 1}}, None)

@@ -125,7 +125,7 @@ def test_a_flow_that_moves_to_another_pool_takes_its_head_along() -> None:
     lane = fleet.lane(frozenset({"gpu"}), "", "")
     flow = fleet.flow(lane, "")
     spec = Spec(id="task_1", owner="o", type="t", created_at=0)
-    flow.window.add(Task(spec, lane, rank_of(0, 1)))
+    flow.window.add(Task(spec.id, spec, lane, rank_of(0, 1)))
     flow.count = 1
     fleet.announce(flow)
     before = lane.pool

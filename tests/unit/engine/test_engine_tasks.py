@@ -6,6 +6,7 @@ from taskyard.domain.outcomes import Outcome, Status, Word
 from taskyard.engine.facts import CancelAsked, DrainBegan, Judged, PurgeAsked, RetryAsked
 from taskyard.engine.limits import Limits
 from taskyard.engine.plan import Changed, Refusal, Result, SubmitDone, TaskDone
+from taskyard.engine.rows import EndedTask, NewTask, TaskRow
 from taskyard.store.port import Purged
 from tests.support.turns import Desk
 from tests.unit.engine.conftest import Desks
@@ -552,3 +553,8 @@ def test_counters_written_with_the_facts(desk: Desk) -> None:
     assert (server.attempts_ok, server.attempts_failed) == (2, 3)  # `failed` and `timeout` attempts
     image = desk.store.stats_total("type", "image")
     assert (image.created, image.completed, image.waits, image.run_ms) == (1, 1, 1, 600)
+
+
+def test_an_ended_record_has_the_columns_of_its_two_rows() -> None:
+    assert TaskRow._fields == (*NewTask._fields, *EndedTask._fields[:-1], "purged")
+    assert EndedTask._fields[-1] == "id"

@@ -1,0 +1,407 @@
+"""One client's connection: HTTP/1.1 parsed by httptools, with deadlines that no peer can outlast by being slow.
+
+Requests are served one at a time and answered in their order; nothing is upgraded. A request costs no timer: the
+server has each connection enforce its deadlines once a second (`sweep`). What is enforced (times from the settings):
+
+| while | limit |
+|---|---|
+| a request's head comes | `head_timeout` for the whole, `head_lines`, `head_max_bytes` |
+| its body comes | `body_timeout` and 1 s for each 64 KiB so far; `idle_timeout` without one byte |
+| its body still comes when it is answered | 2 s and 1 MiB |
+| the client takes the answer | `write_timeout` since it last had taken all there was |
+| nothing is asked | `keep_alive` |
+
+Knows nothing of routes: it answers only what never becomes a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable
+from typing import Protocol, cast
+from urllib.parse import unquote
+
+import httptools
+import structlog
+
+from taskyard.api.limits import Limits
+from taskyard.api.problems import BAD_REQUEST, BROKEN, OVERLOADED, TIMED_OUT, Kind, Problem
+from taskyard.api.request import Request, Response
+
+BODY_STEP = 65_536  # each so many bytes of a body give it one more second
+# What an answered request may still send, so that its client comes to read the answer.
+REST_S = 2.0
+REST_BYTES = 1 << 20
+HELD_BYTES = 65_536  # of a body that nobody has taken yet; the rest stays in the socket
+SWEEP_S = 1.0
+HEAD_TOO_LARGE = Kind(431, "Request head too large")
+_HOP_BY_HOP = (b"connection", b"upgrade", b"http2-settings")
+_CLOSE = b"connection: close\r\n"
+_PLAIN_HEAD = b"content-type: application/json\r\nx-content-type-options: nosniff\r\nx-request-id: none\r\n"
+
+log = structlog.get_logger("taskyard.api")
+
+
+class Home(Protocol):
+    """What a connection needs of its server."""
+
+    limits: Limits
+    stopping: bool
+
+    def answer(self, request: Request) -> Awaitable[Response | None]:
+        """The application's answer; `None` when nobody waits for it."""
+
+    def start(self, status: int) -> bytes:
+        """The status line and what every answer carries."""
+
+    def opened(self, connection: Connection) -> None: ...
+
+    def closed(self, connection: Connection) -> None: ...
+
+
+class _HeadTooLarge(Exception):
+    """The head has too many lines or bytes."""
+
+
+class Connection(asyncio.Protocol):
+    """`phase` is what is expected of the client: "head", "body", "rest" (of a body, after the answer), or ""."""
+
+    def __init__(self, home: Home, loop: asyncio.AbstractEventLoop) -> None:
+        self._home = home
+        self._loop = loop
+        self._parser = httptools.HttpRequestParser(self)
+        # Clients may send a line end too much after a request that closes.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._transport: asyncio.Transport
+        self._peer = ""
+        self._counted = ""
+        self._url = b""
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._reading: Request | None = None  # whose body comes
+        self._serving: Request | None = None  # that is being answered
+        self._waiting: deque[Request] = deque()  # came before that was answered
+        self._task: asyncio.Task[None] | None = None
+        self._began = 0.0
+        self._heard = 0.0
+        self._stuck: float | None = None
+        self._lines_most = home.limits.head_lines
+        self._head_most = home.limits.head_bytes
+        self._head_bytes = 0
+        self._fed = 0
+        self._body_bytes = 0
+        self._refused = False
+        self._full = False  # the client takes its answers too slowly
+        self._paused = False
+        self.phase = ""
+
+    # --- asyncio's side -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.phase, self._began = "head", self._loop.time()
+        self._home.opened(self)
+        address = transport.get_extra_info("peername")
+        self._peer = peer = str(address[0]) if isinstance(address, tuple) else ""
+        limits = self._home.limits
+        if peer and not limits.proxies.trusted(peer):
+            if limits.peers[peer] >= limits.per_peer:
+                self._refuse(OVERLOADED, f"more than {limits.per_peer} connections from one address; use fewer")
+                return
+            limits.peers[peer] += 1
+            self._counted = peer
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._counted:
+            self._home.limits.left(self._counted)
+            self._counted = ""
+        self._nobody_listens()
+        self._home.closed(self)
+
+    def pause_writing(self) -> None:
+        self._full = True
+        self._flow()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._next()
+        self._flow()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._heard = self._loop.time()
+        if not self.phase:
+            self.phase, self._began = "head", self._heard
+        if self.phase == "head":
+            self._fed += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, _HeadTooLarge):
+                self._refuse_head()
+            else:
+                self._refuse(BAD_REQUEST, f"this is not valid HTTP/1.1: {_words(error)}")
+        else:
+            # A head without an end gives the parser nothing to call us for.
+            if self.phase == "head" and self._fed > self._head_most:
+                self._refuse_head()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse. No upgrade is offered, so a request that asks for one is parsed again as if it did not."""
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._parser.get_method() == b"CONNECT":
+                    self._refuse(BAD_REQUEST, "CONNECT is not offered: this is no proxy")
+                    return
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+                self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        kept = [(name, value) for name, value in self._lines if name.lower() not in _HOP_BY_HOP]
+        if any(name.lower() == b"connection" and b"close" in value.lower() for name, value in self._lines):
+            kept.append((b"connection", b"close"))
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in kept)
+        return b"%s %s HTTP/1.1\r\n%s\r\n" % (self._parser.get_method(), self._url, lines)
+
+    # --- the parser's side --------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self.phase, self._began = "head", self._heard
+        self._head_bytes = self._body_bytes = 0
+        self._url = b""
+        self._lines = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._head_bytes += len(url)
+        if self._head_bytes > self._head_most:
+            raise _HeadTooLarge
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._lines.append((name, value))
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self._head_most or len(self._lines) > self._lines_most:
+            raise _HeadTooLarge
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        if parser.should_upgrade():
+            return  # see `_feed`: the head comes again
+        self.phase, self._began, self._fed = "body", self._heard, 0
+        path, query = _target(self._url)
+        request = Request(
+            parser.get_method().decode("ascii"),
+            path,
+            query,
+            {name.lower(): value for name, value in self._lines},
+            self._peer,
+            self._awaited,
+            self._flow,
+        )
+        request.keep = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        self._reading = request
+        if self._serving is None and not self._full:
+            self._serve(request)
+        else:
+            self._waiting.append(request)
+            self._flow()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self.phase == "rest":
+            if self._body_bytes > REST_BYTES:
+                self._refused = True
+                self._abort()
+        elif self._reading is not None:
+            self._reading.feed(body)
+            if self._reading.held > HELD_BYTES:
+                self._flow()
+
+    def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return
+        self.phase, self._began = "", self._heard
+        if self._reading is not None:
+            self._reading.finish()
+            self._reading = None
+        if self._waiting and self._serving is None:
+            self._next()
+
+    # --- serving ------------------------------------------------------------------------------------------------------
+
+    def _serve(self, request: Request) -> None:
+        self._serving = request
+        self._task = self._loop.create_task(self._answer(request))
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            response = await self._home.answer(request)
+        except Exception:
+            log.exception("request failed", method=request.method)
+            self._refuse(BROKEN, "")
+            return
+        if response is None:
+            self._transport.close()
+        else:
+            self._send(request, response)
+
+    def _send(self, request: Request, response: Response) -> None:
+        transport = self._transport
+        if request.gone or transport.is_closing():
+            return
+        # A client that was not told to send its body may never do so.
+        keep = request.keep and not self._home.stopping and (request.whole or not _expects(request))
+        transport.write(
+            b"%b%b%b\r\n%b"
+            % (
+                self._home.start(response.status),
+                response.head,
+                b"" if keep else _CLOSE,
+                b"" if request.method == "HEAD" else response.body,
+            )
+        )
+        self._serving = self._task = None
+        if not keep:
+            self.phase = ""
+            transport.close()
+            return
+        if self._reading is request:
+            self._reading = None
+            request.drop()
+            self.phase, self._began, self._body_bytes = "rest", self._loop.time(), 0
+        elif self._waiting:
+            self._next()
+        else:
+            self._began = self._heard
+        if self._paused:
+            self._flow()
+
+    def _next(self) -> None:
+        """Serve the next request that has come, if there is one."""
+        if self._waiting and self._serving is None and not self._full and not self._transport.is_closing():
+            self._serve(self._waiting.popleft())
+
+    def _awaited(self) -> None:
+        """The application waits for the body of the request it answers."""
+        request = self._serving
+        if request is not None and _expects(request):
+            del request.headers[b"expect"]
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _flow(self) -> None:
+        """Read on, or leave what comes in the socket."""
+        reading = self._reading
+        stop = self._full or len(self._waiting) > 0 or (reading is not None and reading.held > HELD_BYTES)
+        if stop is not self._paused and not self._transport.is_closing():
+            self._paused = stop
+            if stop:
+                self._transport.pause_reading()
+            else:
+                self._heard = self._loop.time()
+                self._transport.resume_reading()
+
+    def _nobody_listens(self) -> None:
+        for request in (self._serving, self._reading, *self._waiting):
+            if request is not None:
+                request.leave()
+        self._waiting.clear()
+
+    def _abort(self) -> None:
+        self._nobody_listens()
+        self._transport.abort()
+
+    # --- limits -------------------------------------------------------------------------------------------------------
+
+    def _refuse_head(self) -> None:
+        most = f"{self._lines_most} lines and {self._head_most} bytes"
+        self._refuse(HEAD_TOO_LARGE, f"a request's head has at most {most}")
+
+    def _refuse(self, kind: Kind, details: str) -> None:
+        """Answer what never became a request, or not wholly, and close."""
+        self._refused = True
+        self.phase = ""
+        if self._transport.is_closing():
+            return
+        # While an earlier request is being answered, closing says enough.
+        if self._serving is None or self._serving is self._reading or kind is BROKEN:
+            problem = Problem(kind, details)
+            body = problem.body("none")
+            lines = b"".join(name + b": " + value + b"\r\n" for name, value in problem.headers)
+            self._transport.write(
+                b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
+                % (self._home.start(kind.code), _PLAIN_HEAD, lines, len(body), _CLOSE, body)
+            )
+        self._nobody_listens()
+        self._transport.close()
+
+    def close_idle(self) -> None:
+        """The server stops: close when nothing is being answered; else the answer says so."""
+        if self._serving is None and not self._waiting:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._abort()
+
+    def sweep(self, now: float) -> None:
+        """Enforce the deadlines."""
+        limits, transport = self._home.limits, self._transport
+        if transport.get_write_buffer_size():
+            if self._stuck is None:
+                self._stuck = now
+            elif now - self._stuck >= limits.write_s:
+                self._abort()
+                return
+        else:
+            self._stuck = None
+        if transport.is_closing():
+            return
+        if self.phase == "head":
+            if self._paused:  # we do not read, so nothing can come
+                self._began = now
+            elif now - self._began >= limits.head_s:
+                self._refuse(TIMED_OUT, f"the request's head did not come within {limits.head_s:g} s")
+        elif self.phase == "rest":
+            if now - self._began >= REST_S:
+                transport.close()
+        elif self.phase == "body":
+            if self._paused:
+                self._heard = now
+                self._began += SWEEP_S
+            elif now - self._heard >= limits.idle_s:
+                self._refuse(TIMED_OUT, f"nothing of the request's body came for {limits.idle_s:g} s")
+            elif now - self._began >= limits.body_s + self._body_bytes / BODY_STEP:
+                self._refuse(
+                    TIMED_OUT, f"the request's body did not come within {limits.body_s:g} s and 1 s per 64 KiB"
+                )
+        elif self._serving is None and now - self._began >= limits.keep_s:
+            transport.close()
+
+
+def _expects(request: Request) -> bool:
+    expect = request.headers.get(b"expect")
+    return expect is not None and expect.lower() == b"100-continue"
+
+
+def _target(url: bytes) -> tuple[str, bytes]:
+    """A request target's path, without percent signs, and its query as sent."""
+    if not url.startswith(b"/"):
+        try:
+            parts = httptools.parse_url(url)
+        except httptools.HttpParserInvalidURLError:
+            return url.decode("latin-1"), b""
+        url = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
+    raw, _, query = url.partition(b"#")[0].partition(b"?")
+    path = raw.decode("utf-8", "replace")
+    return (unquote(path) if "%" in path else path), query
+
+
+def _words(error: Exception) -> str:
+    text = str(error)
+    return text if text and text.isascii() and len(text) < 200 else "it cannot be read"

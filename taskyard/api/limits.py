@@ -1,0 +1,46 @@
+"""What connections may take of a node, and how many each address has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from taskyard.api.peer import Proxies
+from taskyard.settings import Settings
+
+
+@dataclass(slots=True)
+class Limits:
+    """What connections may take, in seconds, lines and bytes, and how many there may be from one address."""
+
+    head_s: float
+    body_s: float
+    idle_s: float
+    write_s: float
+    keep_s: float
+    head_lines: int
+    head_bytes: int
+    per_peer: int
+    proxies: Proxies
+    peers: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """The limits of a node's settings."""
+        return cls(
+            settings.head_timeout / 1000,
+            settings.body_timeout / 1000,
+            settings.idle_timeout / 1000,
+            settings.write_timeout / 1000,
+            settings.keep_alive / 1000,
+            settings.head_lines,
+            settings.head_max_bytes,
+            settings.connections_per_peer,
+            Proxies(settings.trusted_proxies),
+        )
+
+    def left(self, peer: str) -> None:
+        """A counted connection of an address is gone."""
+        self.peers[peer] -= 1
+        if not self.peers[peer]:
+            del self.peers[peer]
