@@ -65,7 +65,7 @@ def _read_runs(reader: Reader, snapshot: Snapshot) -> None:
 
 
 def _read_time(reader: Reader, snapshot: Snapshot) -> None:
-    newest = [row[0] for name in ("last_created", "last_ended", "last_audited") for row in reader.rows(name)]
-    times = [at for at in newest if at is not None]
+    names = ("last_created", "last_ended", "last_audited", "last_counted")
+    times = [at for name in names for (at,) in reader.rows(name) if at is not None]
     times += [max(server.registered_at, server.last_heartbeat) for server in snapshot.servers]
     snapshot.last_time = max(snapshot.last_time, *times, 0)

@@ -26,10 +26,6 @@ def _two(row: Row) -> Hashable:
     return row[0], row[1]
 
 
-def _last(row: Row) -> Hashable:
-    return row[-1]  # type: ignore[no-any-return]
-
-
 class _Step(NamedTuple):
     """What one kind of row does: a statement, and the key by which rows replace each other (`None`: they do not)."""
 
@@ -53,7 +49,7 @@ _BEFORE: Final = (
     _Step("runs", "run_upsert", _two),
 )
 _AFTER: Final = (
-    _Step("ended", "task_end", _last),
+    _Step("ended", "task_end"),
     _Step("results", "result_insert"),
     _Step("purged", "payload_delete"),
     _Step("purged", "result_delete"),

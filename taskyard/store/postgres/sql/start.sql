@@ -53,6 +53,10 @@ SELECT max(e.completed_at) FROM ended AS e;
 -- The time of the newest audit row.
 SELECT a.at FROM audit AS a ORDER BY a.id DESC LIMIT 1;
 
+-- last_counted --
+-- When something was last counted: a submission, the end of an attempt or of a task, those swept since included.
+SELECT max(s.last_at) FROM stats_all AS s WHERE s.scope = 'yard' AND s.key = '';
+
 -- ended_between --
 -- Tasks that ended from a time on and before another, the oldest first.
 SELECT e.id, e.completed_at FROM ended AS e

@@ -1,5 +1,6 @@
--- What a turn writes and what it reads in the same transaction. Rows come as one array for each column; within a batch
--- each key stands once. Ids of history go as `= ANY` of an array, which finds the partitions when the statement is planned.
+-- What a turn writes and what it reads in the same transaction. Rows come as one array for each column (unnested side by
+-- side in the list of columns: in FROM each would go through a table of its own); within a batch each key stands once.
+-- Ids of history go as `= ANY` of an array, which finds the partitions when the statement is planned.
 
 -- prove --
 -- Fail unless this epoch is still the decider's, and keep it so until the end of the transaction.
@@ -19,11 +20,12 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) ON CONFLI
 INSERT INTO task (
     id, owner, type, priority, lane, capabilities, group_name, pin, run_async, run_at, timeout, ttl, queue_timeout,
     heartbeat_timeout, max_retries, backoff_base, backoff_cap, tags, metadata, resubmit_of, hops, traceparent, created_at
-) SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::bigint[],
-    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],
-    $17::bigint[], $18::text[], $19::text[], $20::text[], $21::bigint[], $22::text[], $23::bigint[]
-);
+) SELECT
+    unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::bigint[]), unnest($5::bigint[]),
+    unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::bigint[]), unnest($10::bigint[]),
+    unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::bigint[]),
+    unnest($16::bigint[]), unnest($17::bigint[]), unnest($18::text[]), unnest($19::text[]), unnest($20::text[]),
+    unnest($21::bigint[]), unnest($22::text[]), unnest($23::bigint[]);
 
 -- payload_insert --
 -- New tasks' payloads.
@@ -58,11 +60,12 @@ DELETE FROM queue WHERE task_id = ANY($1::text[]);
 INSERT INTO queue (
     task_id, owner, lane, limit_key, avoid, rank, due_at, wake_at, attempts, failures, lost, deadline, queue_deadline,
     queued_at, last_server, last_outcome, updated_at
-) SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
-    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[], $16::text[],
-    $17::bigint[]
-) ON CONFLICT (task_id) DO UPDATE SET
+) SELECT
+    unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::text[]),
+    unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
+    unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::text[]),
+    unnest($16::text[]), unnest($17::bigint[])
+ON CONFLICT (task_id) DO UPDATE SET
     owner = excluded.owner, lane = excluded.lane, limit_key = excluded.limit_key, avoid = excluded.avoid,
     rank = excluded.rank, due_at = excluded.due_at, wake_at = excluded.wake_at, attempts = excluded.attempts,
     failures = excluded.failures, lost = excluded.lost, deadline = excluded.deadline,
@@ -79,11 +82,12 @@ WHERE r.task_id = n.task_id AND r.attempt = n.attempt;
 INSERT INTO run (
     task_id, attempt, server_id, node, rank, avoid, failures, lost, deadline, started_at, limit_at, accepted,
     responded_at, beat_at, progress, message, linger_until, updated_at
-) SELECT * FROM unnest(
-    $1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[],
-    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[],
-    $17::bigint[], $18::bigint[]
-) ON CONFLICT (task_id, attempt) DO UPDATE SET
+) SELECT
+    unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]), unnest($5::bigint[]),
+    unnest($6::text[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
+    unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::bigint[]),
+    unnest($16::text[]), unnest($17::bigint[]), unnest($18::bigint[])
+ON CONFLICT (task_id, attempt) DO UPDATE SET
     server_id = excluded.server_id, node = excluded.node, rank = excluded.rank, avoid = excluded.avoid,
     failures = excluded.failures, lost = excluded.lost, deadline = excluded.deadline, started_at = excluded.started_at,
     limit_at = excluded.limit_at, accepted = excluded.accepted, responded_at = excluded.responded_at,
@@ -117,31 +121,21 @@ FROM n WHERE n.task_id NOT IN (SELECT f.task_id FROM folded AS f);
 -- History entries of their own.
 INSERT INTO attempt (
     task_id, attempt, last, server_id, started_at, ended_at, outcome, count, http_status, error, metadata
-) SELECT * FROM unnest(
-    $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[],
-    $9::bigint[], $10::text[], $11::text[]
-);
+) SELECT
+    unnest($1::text[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::bigint[]),
+    unnest($6::bigint[]), unnest($7::text[]), unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::text[]),
+    unnest($11::text[]);
 
 -- task_end --
--- How tasks ended; nothing for a task that is not there.
+-- How tasks ended; a second end is refused.
 INSERT INTO ended (
     status, attempts, failures, lost, server_id, started_at, responded_at, completed_at, deadline, error, error_code,
     error_details, result_metadata, progress, message, http_status, ended_by, id
-) SELECT n.* FROM unnest(
-    $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
-    $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[],
-    $17::bigint[], $18::text[]
-) AS n (
-    status, attempts, failures, lost, server_id, started_at, responded_at, completed_at, deadline, error, error_code,
-    error_details, result_metadata, progress, message, http_status, ended_by, id
-) JOIN task AS t ON t.id = n.id AND t.id = ANY($18::text[])
-ON CONFLICT (id) DO UPDATE SET
-    status = excluded.status, attempts = excluded.attempts, failures = excluded.failures, lost = excluded.lost,
-    server_id = excluded.server_id, started_at = excluded.started_at, responded_at = excluded.responded_at,
-    completed_at = excluded.completed_at, deadline = excluded.deadline, error = excluded.error,
-    error_code = excluded.error_code, error_details = excluded.error_details, result_metadata = excluded.result_metadata,
-    progress = excluded.progress, message = excluded.message, http_status = excluded.http_status,
-    ended_by = excluded.ended_by;
+) SELECT
+    unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::text[]),
+    unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::text[]),
+    unnest($11::text[]), unnest($12::text[]), unnest($13::text[]), unnest($14::bigint[]), unnest($15::text[]),
+    unnest($16::bigint[]), unnest($17::bigint[]), unnest($18::text[]);
 
 -- result_insert --
 -- Tasks' results; a second one is refused.
