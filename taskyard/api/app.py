@@ -15,7 +15,19 @@ from urllib.parse import parse_qsl
 import msgspec
 import structlog
 
-from taskyard.api import assets, bulk, callbacks, meta, openapi, registration, servers, statistics, submission, tasks
+from taskyard.api import (
+    assets,
+    backup,
+    bulk,
+    callbacks,
+    meta,
+    openapi,
+    registration,
+    servers,
+    statistics,
+    submission,
+    tasks,
+)
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
 from taskyard.api.call import NOBODY, Call, Reply
 from taskyard.api.cors import Cors
@@ -62,6 +74,7 @@ TABLE: tuple[Operation, ...] = (
     *registration.OPERATIONS,
     *servers.OPERATIONS,
     *statistics.OPERATIONS,
+    *backup.OPERATIONS,
 )
 
 

@@ -56,7 +56,7 @@ def calls(app: typer.Typer, name: str) -> Callable[[Function], Function]:
 
         def run(**given: Any) -> None:
             target = {option: given.pop(option) for option in _COMMON}
-            with _yard(**target) as yard:
+            with yard_of(**target) as yard:
                 function(yard, **given)
 
         run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
@@ -69,7 +69,8 @@ def calls(app: typer.Typer, name: str) -> Callable[[Function], Function]:
 
 
 @contextmanager
-def _yard(url: str | None, token: str | None, profile: str | None, as_json: bool) -> Iterator[Yard]:
+def yard_of(url: str | None, token: str | None, profile: str | None, as_json: bool) -> Iterator[Yard]:
+    """The node that the options name, to be called within; errors of calls become Stop."""
     from taskyard.cli.profiles import target
     from taskyard.client import Client, TaskyardError
 

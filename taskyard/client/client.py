@@ -226,6 +226,20 @@ class Client:
         path, body = "/api/loadbalancer/algorithm", {"algorithm": name}
         return str(self._object("PUT", path, needs="algorithm", body=body, safe=True)["algorithm"])
 
+    # The node's data (for admins)
+
+    def back_up(self) -> dict[str, Any]:
+        """Begins a backup into a new `file` on the node's machine; Unavailable while another one runs."""
+        return self._object("POST", "/api/backup", needs="file")
+
+    def backup(self) -> dict[str, Any]:
+        """The latest backup: `state` is running, done, failed or stopped; `copied` of `size` bytes."""
+        return self._object("GET", "/api/backup", needs="state", safe=True)
+
+    def stop_backup(self) -> dict[str, Any]:
+        """Stops the backup that runs."""
+        return self._object("DELETE", "/api/backup", needs="state", safe=True)
+
 
 def _path(task: str) -> str:
     return f"/api/task/{quote(task, safe='')}"

@@ -223,7 +223,10 @@ class KeyRow(NamedTuple):
 
 
 class StatRow(NamedTuple):
-    """Counters of one hour to add: scope "yard" (key ''), "server" or "type". Sums of ms beside their counts."""
+    """Counters of one hour to add: scope "yard" (key ''), "server" or "type". Sums of ms beside their counts.
+
+    The scope "removed", by type and under the hour 0, counts the tasks that a sweep has removed.
+    """
 
     hour: int
     scope: str

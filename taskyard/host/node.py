@@ -18,6 +18,7 @@ from taskyard.engine.facts import Fact, Submitted
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Result
+from taskyard.host.backup import Backups
 from taskyard.host.budget import Budget
 from taskyard.host.checks import Checks
 from taskyard.host.clock import Clock, new_task_id
@@ -100,7 +101,14 @@ class Node:
                 observe=self._metrics.turned,
                 sending=self._dispatcher.sending,
             )
-            self._sweeper = Sweeper(self._storage, self.now, settings.retention)
+            self._sweeper = Sweeper(
+                self._storage,
+                self.now,
+                lambda: self.memory.queued + self.memory.processing,
+                retention_ms=settings.retention,
+                count=settings.retention_count,
+            )
+            self.backups = Backups(self._storage, settings.backup_path, self.now)
             await self._loop.start()
         except (StoreError, ValueError) as error:
             await self._storage.close()
@@ -124,6 +132,7 @@ class Node:
 
     async def stop(self) -> None:
         """End everything and close the store; what was acknowledged is in it."""
+        await self.backups.stop()
         await self._sweeper.stop()
         await self._metrics.stop()
         await self._dispatcher.close()

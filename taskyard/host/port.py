@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from taskyard.engine.facts import Fact
 from taskyard.engine.plan import Result
 from taskyard.engine.rows import EndedTask
+from taskyard.host.backup import Backups
 from taskyard.host.errors import Overloaded
 from taskyard.settings import Settings
 from taskyard.store.port import Store
@@ -87,6 +88,7 @@ class NodePort(Protocol):
 
     settings: Settings
     name: str
+    backups: Backups
 
     def now(self) -> int:
         """The node's wall clock in ms; never goes back."""

@@ -1,4 +1,8 @@
-"""The sweeper: removes ended tasks past their retention and expired idempotency keys, a small batch at a time."""
+"""The sweeper: removes ended tasks by age and by number, and expired idempotency keys, in bites between two turns.
+
+A bite is as large as fits into a few ms. While there is more to remove, bites follow each other with rests; how fast
+that goes follows from the disk, not from a number here.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,44 @@ from collections.abc import Callable
 
 import structlog
 
+from taskyard.host.errors import Unavailable
 from taskyard.host.storage import Storage
-from taskyard.store.port import StoreError
+from taskyard.store.port import Store, StoreError
 
 log = structlog.get_logger()
-BATCH = 200
-IDLE_S = 60.0
+# What a bite may take, and with it the turn that comes meanwhile; and its size in tasks.
+HOLD_S = 0.01
+FIRST = 20
+LEAST, MOST = 5, 1_000
+# The rest after a bite that left something, as a multiple of its time.
+REST = 1.0
+# Once all is removed: the pause, doubled each time that nothing was due.
+IDLE_FIRST_S, IDLE_MOST_S = 1.0, 60.0
 # How often it is looked whether a full disk has room again.
 TIGHT_S = 5.0
-BETWEEN_S = 0.05
 
 
 class Sweeper:
-    """Sweeps while it runs. `retention_ms` is how long ended tasks are kept; `now` the node's clock."""
+    """Sweeps while it runs. `now` is the node's clock, `live` how many tasks have not ended.
 
-    def __init__(self, storage: Storage, now: Callable[[], int], retention_ms: int) -> None:
+    Ended tasks are kept for `retention_ms`, and no more than `count` of them (`None`: any number), the newest.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        now: Callable[[], int],
+        live: Callable[[], int],
+        *,
+        retention_ms: int,
+        count: int | None,
+    ) -> None:
         self._storage = storage
         self._now = now
+        self._live = live
         self._retention_ms = retention_ms
+        self._count = count
+        self._bite = FIRST
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -33,21 +57,52 @@ class Sweeper:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """End after the batch that is under way."""
+        """End after the bite that is under way."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        idle = IDLE_FIRST_S
+        while True:
+            removed = False
+            try:
+                removed = await self._remove_all()
+            except (StoreError, Unavailable) as error:
+                log.warning("sweep_failed", reason=str(error))
+            idle = IDLE_FIRST_S if removed else min(2 * idle, IDLE_MOST_S)
+            await self._pause(idle)
+
+    async def _remove_all(self) -> bool:
+        """Bite until nothing is due; whether anything was. Raises `StoreError`, `Unavailable`."""
+        removed = False
+        surplus = await self._surplus()
         while True:
             now = self._now()
-            try:
-                async with self._storage.turn:
-                    gone = await self._storage.write(lambda store: store.sweep(now - self._retention_ms, now, BATCH))  # noqa: B023
-            except StoreError as error:
-                log.warning("sweep_failed", reason=str(error))
-                gone = 0
-            await self._pause(BETWEEN_S if gone >= BATCH else IDLE_S)
+            before, most = now - self._retention_ms, self._bite
+            if surplus > 0:
+                before, most = now, min(most, surplus)
+            async with self._storage.turn:
+                began = time.monotonic()
+                gone = await self._storage.write(lambda store: store.sweep(before, now, most))  # noqa: B023
+                held = time.monotonic() - began
+            removed = removed or gone > 0
+            surplus -= gone
+            if gone < most:
+                return removed
+            self._fit(held)
+            await asyncio.sleep(held * REST)
+
+    def _fit(self, held_s: float) -> None:
+        """Fit the next bite to how long a full one took."""
+        ideal = self._bite * HOLD_S / max(held_s, 1e-6)
+        self._bite = round(min(MOST, max(LEAST, min(ideal, self._bite * 1.25 + 1))))
+
+    async def _surplus(self) -> int:
+        """How many ended tasks there are beyond those that are kept whatever their age."""
+        if self._count is None:
+            return 0
+        return await self._storage.read(_kept) - self._live() - self._count
 
     async def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -55,3 +110,8 @@ class Sweeper:
             await asyncio.sleep(min(left, TIGHT_S))
             if self._storage.tight() is not None:
                 return
+
+
+def _kept(store: Store) -> int:
+    """How many tasks the store has, by its counters."""
+    return store.stats_total("yard", "").created - sum(row.created for row in store.stats(0, 1, "removed"))

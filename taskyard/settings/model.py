@@ -75,6 +75,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ballast: Annotated[
         int, _is("size", "Room on the disk that is kept for results when it is full; 0 keeps none.", 0, 1 << 40)
     ] = 64 * MIB
+    backup_dir: (
+        Annotated[
+            str,
+            _is("text", "The folder that a running node's backups go into; without it `backups` in the data folder."),
+        ]
+        | None
+    ) = None
     database: (
         Annotated[Secret, _is("database", "PostgreSQL instead of a file; needs `secret_key`.", flag=True)] | None
     ) = None
@@ -191,6 +198,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         _is("duration", "A given-up attempt's hold on its slot (the backend may still be at it).", 0, HOUR, bare=True),
     ] = 5 * SECOND
     retention: Annotated[int, _is("duration", "Ended tasks are kept so long.", SECOND, LONGEST, bare=True)] = 7 * DAY
+    retention_count: (
+        Annotated[
+            int,
+            _is(
+                "whole",
+                "Ended tasks kept at most, the newest; without it any number. Not with a database server.",
+                0,
+                10**12,
+            ),
+        ]
+        | None
+    ) = None
     idempotency_retention: Annotated[int, _is("duration", "Idempotency keys are kept so long.", SECOND, LONGEST)] = DAY
 
     # Backend servers
@@ -259,6 +278,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def data_path(self) -> Path:
         """The data folder, `~` expanded; relative to the working directory."""
         return Path(self.data_dir).expanduser()
+
+    @property
+    def backup_path(self) -> Path:
+        """The folder of backups, `~` expanded; relative to the working directory."""
+        return self.data_path / "backups" if self.backup_dir is None else Path(self.backup_dir).expanduser()
 
     def public_base(self, port: int | None = None) -> str:
         """What callback URLs start with, without a slash at its end. `port`: the bound one, where `self.port` is 0."""

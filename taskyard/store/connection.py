@@ -6,7 +6,7 @@ Another way in (the conformance suite has one that refuses what other databases 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ _WRITER_CACHE_KIB: Final = 65_536
 _READER_CACHE_KIB: Final = 4_096
 # Nobody else writes, so only the cutting of the WAL ever waits, for reads.
 _BUSY_S: Final = 0.25
+_COPY_AGAIN_S: Final = 0.001
 
 _DATA_ERRORS: Final = (
     sqlite3.IntegrityError,
@@ -201,6 +202,41 @@ class Connection:
                 self._db.execute(statement)
             self._pragma("PRAGMA application_id = " + str(application))
             self._pragma("PRAGMA user_version = " + str(number))
+
+    def check_whole(self, most: int) -> list[str]:
+        """Check structure, indexes and columns of the whole file, some seconds per GiB; at most so many faults."""
+        rows = self.rows("PRAGMA integrity_check(" + str(most) + ")")
+        return [] if rows == [("ok",)] else [line for (text,) in rows for line in str(text).splitlines()]
+
+    def copy_into(self, path: Path, pages: int, between: Callable[[int, int], None]) -> None:
+        """Copy the database into an empty file, so many pages at a time.
+
+        After each time but the last `between` is called with how many pages are left and how many there are; while it
+        runs this connection may be written to (by another thread), and the copy follows. What `between` raises ends it.
+        A file that is not copied to its end is of no use, and nothing is synced. Raises `sqlite3.Error`.
+        """
+        target = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            target.execute("PRAGMA journal_mode = OFF")
+            target.execute("PRAGMA synchronous = OFF")
+            target.execute("PRAGMA cache_size = -" + str(_READER_CACHE_KIB))
+
+            def look(status: int, left: int, pages: int) -> None:
+                if status != sqlite3.SQLITE_DONE:
+                    between(left, pages)
+
+            self._db.backup(target, pages=pages, progress=look, sleep=_COPY_AGAIN_S)
+        finally:
+            target.close()
+
+    @contextmanager
+    def checkpointing_at(self, pages: int) -> Iterator[None]:
+        """Within, a commit that leaves the WAL with so many pages copies them into the database."""
+        self._pragma("PRAGMA wal_autocheckpoint = " + str(pages))
+        try:
+            yield
+        finally:
+            self._pragma("PRAGMA wal_autocheckpoint = " + str(WAL_PAGES))
 
     def trim_wal(self) -> None:
         """Cut the WAL, waiting a while for the readers that hold it."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from taskyard.store.port import Unusable
+from taskyard.store.port import InUse, Unusable
 
 DATABASE: Final = "taskyard.db"
 _LOCK: Final = "lock"
@@ -37,7 +37,8 @@ class DataDirectory:
                 raise _unusable(self.database, "there is no such database")
             self._lock.acquire()
         except Timeout:
-            raise _unusable(path, "another process uses it: stop that one, or choose another --data-dir") from None
+            words = ": another process uses it: stop that one, or choose another --data-dir"
+            raise InUse(str(path) + words) from None
         except OSError as error:
             place = Path(error.filename) if error.filename else path
             raise _unusable(place, str(error.strerror), _ANOTHER, ", or give it to this user") from error

@@ -7,7 +7,8 @@ directly. The conformance suite in `tests/store/` is the specification. A store 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
@@ -31,6 +32,10 @@ class BadData(StoreError):
 
 class Unusable(StoreError):
     """The database is damaged, newer than this version, or held by another process. It was left untouched."""
+
+
+class InUse(Unusable):
+    """Another process has the data directory: a node runs on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,11 @@ class Store(Protocol):
         """All that a start needs; at most `wakes` queued tasks by wake time."""
 
     def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
-        """Remove at most `most` tasks that ended before a time, and as many expired keys; returns the larger count."""
+        """Remove at most `most` tasks that ended before a time, the oldest first, and as many expired keys.
+
+        A store may count what it removes by type, under the scope "removed" and the hour 0, so that counters can be
+        compared with rows for ever. Returns the larger count.
+        """
 
     # --- reads for the API: any thread -----------------------------------------------------------------------------
 
@@ -141,3 +150,30 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release everything; calls after it are errors."""
+
+
+class Copying(Protocol):
+    """A copy that is being made; see `store/backup.py`. `left` of `pages` pages are still to come."""
+
+    left: int
+    pages: int
+
+    def step(self) -> bool:
+        """Copy some more, on the writer's thread and between two turns; true when nothing is left."""
+
+    def sync(self) -> None:
+        """Have what is copied so far written to the disk; on any thread, between two steps."""
+
+    def keep(self) -> int:
+        """After the last step: put the copy into its place, durable; its size in bytes. On any thread."""
+
+    def abandon(self) -> None:
+        """Give it up, and remove what was copied. Nothing when it was kept."""
+
+
+@runtime_checkable
+class Copyable(Protocol):
+    """A store that can copy itself into a file while it works; a database server has tools of its own for that."""
+
+    def copy(self, file: Path) -> Copying:
+        """Begin a copy into a new file; on the writer's thread. Every method raises `StoreError`."""

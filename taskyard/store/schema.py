@@ -19,13 +19,20 @@ from taskyard.store.queries import QUERIES, load_migrations
 APPLICATION: Final = 0x54797264
 # Up to this size the whole structure is checked at each start (some 30 ms); above, the header and each table's root.
 _FULL_CHECK_BYTES: Final = 32 << 20
+# A restored database that is not in its place yet stands beside it under this suffix.
+RESTORED: Final = ".restored"
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _RESTORE: Final = ": restore it from a backup, or move it away"
 
 
 def check_file(path: Path, wal: Path) -> None:
-    """Refuse a file that is foreign, newer or damaged. An empty one is a database to be. Raises `Unusable`."""
+    """Refuse a file that is foreign, newer or damaged, or about to be replaced. An empty one is a database to be.
+
+    Raises `Unusable`.
+    """
+    if path.with_name(path.name + RESTORED).exists():
+        raise Unusable(str(path) + ": a restore was cut short: run `taskyard restore` again")
     journal = path.with_name(path.name + "-journal")
     if journal.exists() and journal.stat().st_size:
         _check_rolled_back(path, journal)

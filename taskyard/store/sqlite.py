@@ -15,6 +15,7 @@ from typing import Any, Final
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
 from taskyard.store import start, turns
+from taskyard.store.backup import Copy
 from taskyard.store.ballast import Ballast
 from taskyard.store.connection import WAL_MOST_BYTES, Connection, Value, read_failure
 from taskyard.store.directory import DataDirectory
@@ -28,8 +29,11 @@ _BALLAST: Final = "ballast"
 # To open a database takes some room beside it: the shared memory of its WAL, and what a cut-off write has left.
 _START_BYTES: Final = 1 << 20
 _READERS_KEPT: Final = 8
-# How often the WAL's size is looked at, in commits; and how many free pages a sweep gives back.
+# How often the WAL's size is looked at, in commits.
 _WAL_LOOK: Final = 64
+# A sweep touches pages all over the file. It copies them out of the WAL itself, a few at a time: no turn shall have to.
+_SWEEP_WAL_PAGES: Final = 1_000
+# How many free pages a sweep gives back.
 _RELEASE_PAGES: Final = 256
 
 
@@ -128,9 +132,13 @@ class SqliteStore:
         """
         self._check_open()
         self._ballast.keep()
-        with self._changing():
-            removed = start.sweep(self._writer, ended_before, keys_before, most)
-        self._writer.release(_RELEASE_PAGES)
+        with self._writer.checkpointing_at(_SWEEP_WAL_PAGES):
+            with self._changing():
+                removed = start.sweep(self._writer, ended_before, keys_before, most)
+            try:
+                self._writer.release(_RELEASE_PAGES)
+            except sqlite3.Error as error:
+                raise OutcomeUnknown("the database cannot be made smaller (" + str(error) + ")") from error
         return removed
 
     @contextmanager
@@ -259,6 +267,11 @@ class SqliteStore:
     def tight(self) -> str | None:
         """Why nothing new should be taken in: the ballast was given up, and there is no room for it yet."""
         return self._ballast.missing()
+
+    def copy(self, file: Path) -> Copy:
+        """Begin a copy of the database into a new file; its steps are the writer's. Raises `StoreError`."""
+        self._check_open()
+        return Copy(self._writer, file)
 
     def sizes(self) -> dict[str, int]:
         """Sizes in bytes: "database", "wal", "ballast"."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Final, NamedTuple
 
 from taskyard.engine.plan import FlowCount, Snapshot
-from taskyard.engine.rows import LaneRow, Record, RunRow, ServerRow, TaskRow
+from taskyard.engine.rows import STAT_NAMES, LaneRow, Record, RunRow, ServerRow, StatRow, TaskRow
 from taskyard.store.connection import Connection
 from taskyard.store.queries import QUERIES
 from taskyard.store.records import queued_records
@@ -59,12 +60,41 @@ def _read_time(connection: Connection, snapshot: Snapshot) -> None:
 
 def sweep(connection: Connection, ended_before: int, keys_before: int, most: int) -> int:
     """Remove at most `most` tasks that ended before a time with all that is theirs, and as many expired keys."""
-    tasks = connection.rows(QUERIES["ended_before"], (ended_before, most))
-    ids = [(task_id,) for task_id, _ in tasks]
-    tags = [(tag, task_id) for task_id, text in tasks if text is not None for tag in json.loads(text)]
+    tasks = [_Swept._make(row) for row in connection.rows(QUERIES["ended_before"], (ended_before, most))]
+    ids = [(task.id,) for task in tasks]
+    tags = [(tag, task.id) for task in tasks if task.tags is not None for tag in json.loads(task.tags)]
     connection.change_each(QUERIES["tag_delete"], tags)
     for name in ("payload_delete", "result_delete", "attempts_delete", "task_delete"):
         connection.change_each(QUERIES[name], ids)
+    connection.change_each(QUERIES["stats_add"], _removed(tasks))
     keys = connection.rows(QUERIES["keys_before"], (keys_before, most))
     connection.change_each(QUERIES["key_delete"], keys)
     return max(len(ids), len(keys))
+
+
+class _Swept(NamedTuple):
+    id: str
+    tags: str | None
+    type: str
+    status: int
+    ended_at: int
+
+
+# The counter of each status that ends a task.
+_COUNTERS: Final = {2: "completed", 3: "failed", 4: "timed_out", 5: "cancelled"}
+_NONE: Final = StatRow._make((0, "removed", "", *([0] * len(STAT_NAMES)), 0))
+
+
+def _removed(tasks: list[_Swept]) -> list[StatRow]:
+    """What the sweep takes away from the tasks that the counters tell of, by type; under the hour 0."""
+    rows: dict[str, StatRow] = {}
+    for task in tasks:
+        row = rows.get(task.type, _NONE)
+        name = _COUNTERS[task.status]
+        rows[task.type] = row._replace(
+            key=task.type,
+            created=row.created + 1,
+            last_at=max(row.last_at, task.ended_at),
+            **{name: getattr(row, name) + 1},
+        )
+    return list(rows.values())

@@ -52,8 +52,8 @@ SELECT a.at FROM audit AS a ORDER BY a.id DESC LIMIT 1;
 SELECT s.last_at FROM stats_hour AS s WHERE s.scope = 'yard' AND s.key = '' ORDER BY s.hour DESC LIMIT 1;
 
 -- ended_before --
--- Tasks that ended before a time, the oldest first, with their tags.
-SELECT t.id, t.tags FROM task AS t WHERE t.completed_at < ? ORDER BY t.completed_at LIMIT ?;
+-- Tasks that ended before a time, the oldest first, with their tags and what counted them.
+SELECT t.id, t.tags, t.type, t.status, t.completed_at FROM task AS t WHERE t.completed_at < ? ORDER BY t.completed_at LIMIT ?;
 
 -- task_delete --
 -- Remove a task.

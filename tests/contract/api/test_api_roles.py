@@ -47,6 +47,9 @@ EXPECTED = {
     ("GET", "/api/loadbalancer/status"): ANYONE,
     ("PUT", "/api/loadbalancer/algorithm"): ADMINS,
     ("POST", "/api/stats/load-balancer/algorithm"): ADMINS,
+    ("POST", "/api/backup"): ADMINS,
+    ("GET", "/api/backup"): ADMINS,
+    ("DELETE", "/api/backup"): ADMINS,
 }
 
 

@@ -1,0 +1,101 @@
+"""The check of a whole database: SQLite's own, then a recount by SQL of what the rows and counters say of each other.
+
+It only reads, and nobody else may have the database open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from taskyard.store.connection import Connection
+from taskyard.store.port import Unusable
+from taskyard.store.queries import QUERIES, load_migrations
+from taskyard.store.schema import check_file
+
+# How many places a fault names.
+_EXAMPLES: Final = 5
+# What must hold, and the statement that finds where it does not.
+RULES: Final = (
+    ("a task that has not ended waits or runs, and not both", "check_adrift"),
+    ("what waits or runs is a task that has not ended", "check_undead"),
+    ("what waits has its task's owner and lane", "check_queue"),
+    ("no two waiting or running tasks have the same place", "check_places"),
+    ("what runs, runs on a server that there is", "check_runs"),
+    ("a task has a payload, unless it was purged", "check_payloads"),
+    ("a task has a result when it completed and was not purged, and otherwise none", "check_results"),
+    ("payloads, results, history and tags are of tasks that there are", "check_orphans"),
+    ("a task says when it ended, if it did", "check_ends"),
+    ("the history counts each attempt once", "check_history"),
+    ("each tag of a task stands in the index of tags", "check_tags"),
+    ("the index of tags has no others", "check_tags_of"),
+    ("the yard's counters are the sums of the types'", "check_yard"),
+    ("the yard's counters of attempts are the sums of the servers'", "check_servers"),
+    ("as many tasks were submitted as there are and were removed", "check_created"),
+    ("as many tasks were completed as there are and were removed", "check_completed"),
+    ("no fewer tasks failed, timed out or were cancelled than there are and were removed", "check_ended"),
+    ("no fewer tasks ended in an hour than there are that ended then", "check_hours"),
+)
+STRUCTURE: Final = "the file's structure and indexes are sound"
+
+
+class Fault(NamedTuple):
+    """What should hold and does not, and some of the places where."""
+
+    rule: str
+    places: list[str]
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found. `recounted` is false for a database of an earlier version: a start brings it up to date."""
+
+    version: int = 0
+    waiting: int = 0
+    running: int = 0
+    ended: int = 0
+    rules: int = 0
+    recounted: bool = False
+    faults: list[Fault] = field(default_factory=list)
+
+
+def check(path: Path, told: Callable[[str], None]) -> Report:
+    """Check a database file; `told` hears each rule before it is looked at.
+
+    Raises `Unusable` when it is no database of ours, or too damaged to be read.
+    """
+    report = Report()
+    try:
+        check_file(path, path.with_name(path.name + "-wal"))
+        connection = Connection(path, read_only=True)
+        try:
+            _check(connection, report, told)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise Unusable(str(path) + ": it is damaged (" + str(error) + "): restore it from a backup") from error
+    return report
+
+
+def _check(connection: Connection, report: Report, told: Callable[[str], None]) -> None:
+    _, report.version, _ = connection.identity()
+    told(STRUCTURE)
+    report.rules += 1
+    places = connection.check_whole(_EXAMPLES)
+    if places:
+        # Rows that are found through a broken index would only mislead.
+        report.faults.append(Fault(STRUCTURE, places))
+        return
+    if report.version < load_migrations()[-1].number:
+        return
+    for rule, name in RULES:
+        told(rule)
+        report.rules += 1
+        places = [str(place) for (place,) in connection.rows(QUERIES[name], (_EXAMPLES,))]
+        if places:
+            report.faults.append(Fault(rule, places))
+    report.waiting, report.running, report.ended = connection.row(QUERIES["check_counts"])
+    report.recounted = True

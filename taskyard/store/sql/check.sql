@@ -1,0 +1,153 @@
+-- What `taskyard check` asks: each statement finds rows that contradict others, and counters that contradict rows. None
+-- of them has anything in common with the statements that write; each takes how many to give.
+
+-- check_adrift --
+-- A task that has not ended waits or runs, and not both.
+SELECT t.id FROM task AS t
+WHERE t.status = 0 AND
+    (SELECT count(*) FROM queue AS q WHERE q.task_id = t.id)
+    + (SELECT count(*) FROM run AS r WHERE r.task_id = t.id AND r.linger_until IS NULL) <> 1
+LIMIT ?;
+
+-- check_undead --
+-- What waits or runs is a task that has not ended.
+SELECT u.task_id FROM (
+    SELECT q.task_id FROM queue AS q UNION ALL SELECT r.task_id FROM run AS r WHERE r.linger_until IS NULL
+) AS u LEFT JOIN task AS t ON t.id = u.task_id
+WHERE t.id IS NULL OR t.status <> 0
+LIMIT ?;
+
+-- check_queue --
+-- What waits has its task's owner and lane, and there is such a lane.
+SELECT q.task_id FROM queue AS q
+JOIN task AS t ON t.id = q.task_id
+LEFT JOIN lane AS l ON l.id = q.lane
+WHERE q.owner <> t.owner OR q.lane <> t.lane OR l.id IS NULL
+LIMIT ?;
+
+-- check_places --
+-- No two tasks that have not ended have the same place (the low 48 bits of a rank).
+SELECT min(p.task_id) FROM (
+    SELECT q.task_id, q.rank & 281474976710655 AS place FROM queue AS q
+    UNION ALL SELECT r.task_id, r.rank & 281474976710655 FROM run AS r WHERE r.linger_until IS NULL
+) AS p GROUP BY p.place HAVING count(*) > 1
+LIMIT ?;
+
+-- check_runs --
+-- What runs, runs on a server that there is.
+SELECT r.task_id FROM run AS r LEFT JOIN server AS s ON s.id = r.server_id
+WHERE r.linger_until IS NULL AND s.id IS NULL
+LIMIT ?;
+
+-- check_payloads --
+-- A task has a payload, unless it was purged.
+SELECT t.id FROM task AS t LEFT JOIN payload AS p ON p.task_id = t.id
+WHERE (p.task_id IS NULL) <> (t.purged = 1)
+LIMIT ?;
+
+-- check_results --
+-- A task has a result when it completed and was not purged, and otherwise none.
+SELECT t.id FROM task AS t LEFT JOIN result AS r ON r.task_id = t.id
+WHERE (r.task_id IS NOT NULL) <> (t.status = 2 AND t.purged = 0)
+LIMIT ?;
+
+-- check_orphans --
+-- Payloads, results, history and tags are of tasks that there are.
+SELECT o.task_id FROM (
+    SELECT p.task_id FROM payload AS p UNION ALL SELECT r.task_id FROM result AS r
+    UNION ALL SELECT a.task_id FROM attempt AS a UNION ALL SELECT g.task_id FROM task_tag AS g
+) AS o LEFT JOIN task AS t ON t.id = o.task_id
+WHERE t.id IS NULL
+LIMIT ?;
+
+-- check_ends --
+-- A task that has ended says when, one that has not does not.
+SELECT t.id FROM task AS t
+WHERE t.status NOT IN (0, 2, 3, 4, 5) OR (t.completed_at IS NOT NULL) <> (t.status <> 0)
+LIMIT ?;
+
+-- check_history --
+-- A history entry counts its attempts, and no two entries of a task overlap.
+SELECT a.task_id FROM attempt AS a
+WHERE a.count <> a.last - a.attempt + 1 OR EXISTS (
+    SELECT 1 FROM attempt AS b WHERE b.task_id = a.task_id AND b.attempt > a.attempt AND b.attempt <= a.last
+)
+LIMIT ?;
+
+-- check_tags --
+-- Each tag of a task stands in the index of tags.
+SELECT t.id FROM task AS t JOIN json_each(t.tags) AS j LEFT JOIN task_tag AS g ON g.tag = j.value AND g.task_id = t.id
+WHERE g.tag IS NULL
+LIMIT ?;
+
+-- check_tags_of --
+-- Each tag in the index of tags is one of its task.
+SELECT g.task_id FROM task_tag AS g JOIN task AS t ON t.id = g.task_id
+WHERE NOT EXISTS (SELECT 1 FROM json_each(coalesce(t.tags, '[]')) AS j WHERE j.value = g.tag)
+LIMIT ?;
+
+-- check_yard --
+-- In each hour the yard's counters are the sums of the types'.
+SELECT 'hour ' || h.hour FROM (
+    SELECT s.*, CASE s.scope WHEN 'yard' THEN 1 ELSE -1 END AS sign FROM stats_hour AS s WHERE s.scope IN ('yard', 'type')
+) AS h GROUP BY h.hour
+HAVING sum(sign * created) <> 0 OR sum(sign * completed) <> 0 OR sum(sign * failed) <> 0 OR sum(sign * cancelled) <> 0
+    OR sum(sign * timed_out) <> 0 OR sum(sign * retried) <> 0 OR sum(sign * attempts_ok) <> 0
+    OR sum(sign * attempts_failed) <> 0 OR sum(sign * run_ms) <> 0 OR sum(sign * responses) <> 0
+    OR sum(sign * response_ms) <> 0 OR sum(sign * waits) <> 0 OR sum(sign * wait_ms) <> 0
+LIMIT ?;
+
+-- check_servers --
+-- In each hour the yard's counters of attempts are the sums of the servers'.
+SELECT 'hour ' || h.hour FROM (
+    SELECT s.*, CASE s.scope WHEN 'yard' THEN 1 ELSE -1 END AS sign FROM stats_hour AS s WHERE s.scope IN ('yard', 'server')
+) AS h GROUP BY h.hour
+HAVING sum(sign * attempts_ok) <> 0 OR sum(sign * attempts_failed) <> 0 OR sum(sign * run_ms) <> 0
+    OR sum(sign * responses) <> 0 OR sum(sign * response_ms) <> 0
+LIMIT ?;
+
+-- check_created --
+-- Of each type so many tasks were counted as submitted as there are and were removed.
+SELECT 'type ' || c.key || ': counted, but not there: ' || sum(c.n) FROM (
+    SELECT s.key, s.created AS n FROM stats_hour AS s WHERE s.scope = 'type'
+    UNION ALL SELECT s.key, -s.created FROM stats_hour AS s WHERE s.scope = 'removed'
+    UNION ALL SELECT t.type, -count(*) FROM task AS t GROUP BY t.type
+) AS c GROUP BY c.key HAVING sum(c.n) <> 0
+LIMIT ?;
+
+-- check_completed --
+-- Of each type so many tasks were counted as completed as there are and were removed.
+SELECT 'type ' || c.key || ': counted, but not there: ' || sum(c.n) FROM (
+    SELECT s.key, s.completed AS n FROM stats_hour AS s WHERE s.scope = 'type'
+    UNION ALL SELECT s.key, -s.completed FROM stats_hour AS s WHERE s.scope = 'removed'
+    UNION ALL SELECT t.type, -sum(t.status = 2) FROM task AS t GROUP BY t.type
+) AS c GROUP BY c.key HAVING sum(c.n) <> 0
+LIMIT ?;
+
+-- check_ended --
+-- Of each type no fewer tasks were counted as failed, timed out, cancelled than there are and were removed; more were
+-- when some of them were retried.
+SELECT 'type ' || c.key FROM (
+    SELECT s.key, s.failed AS f, s.timed_out AS o, s.cancelled AS c FROM stats_hour AS s WHERE s.scope = 'type'
+    UNION ALL SELECT s.key, -s.failed, -s.timed_out, -s.cancelled FROM stats_hour AS s WHERE s.scope = 'removed'
+    UNION ALL SELECT t.type, -sum(t.status = 3), -sum(t.status = 4), -sum(t.status = 5) FROM task AS t GROUP BY t.type
+) AS c GROUP BY c.key HAVING sum(c.f) < 0 OR sum(c.o) < 0 OR sum(c.c) < 0
+LIMIT ?;
+
+-- check_hours --
+-- In each hour no fewer tasks of a type were counted as ended than there are that ended then.
+SELECT 'hour ' || c.hour || ', type ' || c.key FROM (
+    SELECT s.hour, s.key, s.completed AS d, s.failed AS f, s.timed_out AS o, s.cancelled AS c
+    FROM stats_hour AS s WHERE s.scope = 'type'
+    UNION ALL
+    SELECT t.completed_at / 3600000 AS hour, t.type, -sum(t.status = 2), -sum(t.status = 3), -sum(t.status = 4),
+        -sum(t.status = 5)
+    FROM task AS t WHERE t.completed_at IS NOT NULL GROUP BY 1, t.type
+) AS c GROUP BY c.hour, c.key HAVING sum(c.d) < 0 OR sum(c.f) < 0 OR sum(c.o) < 0 OR sum(c.c) < 0
+LIMIT ?;
+
+-- check_counts --
+-- How many tasks wait, run, and have ended.
+SELECT
+    (SELECT count(*) FROM queue), (SELECT count(*) FROM run AS r WHERE r.linger_until IS NULL),
+    (SELECT count(*) FROM task AS t WHERE t.completed_at IS NOT NULL);

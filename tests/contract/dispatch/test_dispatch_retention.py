@@ -1,0 +1,154 @@
+"""What is kept of ended tasks, by age and by number, in a running node; live tasks are never touched."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from taskyard.host import sweeper
+from taskyard.host.storage import Storage
+from taskyard.host.sweeper import Sweeper
+from taskyard.store.port import Store, TaskQuery
+from taskyard.store.sqlite import SqliteStore
+from tests.store.making import T0, ended, key_row, plan, queued, stat_row, tid
+from tests.support.aio import run, until
+from tests.support.backend import Backend
+from tests.support.house import House, play
+
+
+def test_the_newest_are_kept_and_the_rest_goes_whatever_its_age(tmp_path: Path) -> None:
+    async def scene(house: House, backend: Backend) -> None:
+        await house.register(backend, capabilities=("a",))
+        waiting = [await house.submit(capabilities=("nobody",)) for _ in range(3)]
+        done = [(await house.run(capabilities=("a",))).task.id for _ in range(7)]
+
+        async def kept() -> set[str]:
+            page = await house.node.read(lambda store: store.tasks(TaskQuery(None)))
+            return {record.task.id for record in page.records}
+
+        while await kept() != {*waiting, *done[-2:]}:
+            assert {*waiting, *done[-2:]} <= await kept()
+            await asyncio.sleep(0.01)
+        assert house.node.memory.queued == 3
+
+    play(tmp_path / "data", scene, retention_count=2)
+
+
+def test_none_are_kept_with_a_number_of_none(tmp_path: Path) -> None:
+    async def scene(house: House, backend: Backend) -> None:
+        await house.register(backend)
+        record = await house.run()
+        await until_gone(house.node.read, record.task.id)
+
+    play(tmp_path / "data", scene, retention_count=0)
+
+
+async def until_gone(read: Callable, task_id: str) -> None:
+    async with asyncio.timeout(30):
+        while await read(lambda store: store.task(task_id, None)) is not None:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.01)
+
+
+# --- the sweeper alone -----------------------------------------------------------------------------------------------
+
+
+def sweep(path: Path, fill: Callable[[SqliteStore], None], done: Callable[[Store], bool], **options) -> SqliteStore:
+    """Run a sweeper over a filled store until a condition holds; the store is open then, and to be closed."""
+    store = SqliteStore(path, ballast=0)
+    fill(store)
+
+    async def main() -> None:
+        storage = Storage(store, 256)
+        options.setdefault("live", lambda: 0)
+        made = Sweeper(storage, lambda: T0 + 1000, options.pop("live"), **options)
+        made.start()
+        try:
+            await until(lambda: done(store), 15)
+        finally:
+            await made.stop()
+
+    run(main())
+    return store
+
+
+def test_it_goes_on_until_nothing_is_due(tmp_path: Path) -> None:
+    """More than fit into many bites, in one pass: the pause between two passes would be too long for this test."""
+    count = 40 * sweeper.FIRST
+
+    def fill(store: SqliteStore) -> None:
+        ended(store, *range(count), completed_at=T0 + 10)
+        ended(store, count, completed_at=T0 + 900)
+        store.commit(plan(keys=[key_row(f"k{n}", n, expires_at=T0 + n) for n in range(count)]))
+
+    began = time.monotonic()
+    store = sweep(
+        tmp_path / "data", fill, lambda store: store.task(tid(count - 1), None) is None, retention_ms=500, count=None
+    )
+    assert time.monotonic() - began < 30
+    assert store.stats(0, 1, "removed")[0].created == count
+    assert store.task(tid(count), None) is not None
+    store.close()
+
+
+def test_live_tasks_do_not_count(tmp_path: Path) -> None:
+    """The store's counters tell of all tasks; those that have not ended are taken off."""
+
+    def fill(store: SqliteStore) -> None:
+        for number in range(10):
+            ended(store, number, completed_at=T0 + number)
+        queued(store, *range(10, 30))
+        store.commit(plan(stats=[stat_row(1, "yard", "", created=30)]))
+
+    store = sweep(
+        tmp_path / "data",
+        fill,
+        lambda store: store.task(tid(5), None) is None,
+        live=lambda: 20,
+        retention_ms=10**9,
+        count=4,
+    )
+    assert [number for number in range(30) if store.task(tid(number), None) is not None] == [*range(6, 30)]
+    store.close()
+
+
+def test_a_store_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "IDLE_FIRST_S", 0.01)
+    fails = [True, True]
+
+    class Failing(SqliteStore):
+        def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
+            if fails:
+                fails.pop()
+                self._writer._db.execute("PRAGMA query_only = ON")
+            try:
+                return super().sweep(ended_before, keys_before, most)
+            finally:
+                self._writer._db.execute("PRAGMA query_only = OFF")
+
+    store = Failing(tmp_path / "data", ballast=0)
+    ended(store, 1, completed_at=T0)
+
+    async def main() -> None:
+        made = Sweeper(Storage(store, 256), lambda: T0 + 1000, lambda: 0, retention_ms=1, count=None)
+        made.start()
+        await until(lambda: store.task(tid(1), None) is None)
+        await made.stop()
+
+    run(main())
+    assert fails == []
+    store.close()
+
+
+@pytest.mark.parametrize("held_s", [0.0, 0.001, 0.01, 0.05, 5.0])
+def test_a_bite_is_fitted_to_what_it_takes(held_s: float) -> None:
+    """To the time that a turn may be held up, by steps upwards and at once downwards."""
+    made = Sweeper(None, lambda: 0, lambda: 0, retention_ms=1, count=None)  # type: ignore[arg-type]
+    made._bite = 100
+    made._fit(held_s)
+    assert sweeper.LEAST <= made._bite <= sweeper.MOST
+    if held_s <= sweeper.HOLD_S / 2:
+        assert 100 < made._bite <= 126
+    else:
+        assert made._bite == max(sweeper.LEAST, round(100 * sweeper.HOLD_S / held_s))

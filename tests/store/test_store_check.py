@@ -1,0 +1,222 @@
+"""The check finds each fault that it has a rule for, and nothing in a sound database."""
+
+import shutil
+import sqlite3
+
+import pytest
+
+from taskyard.engine.rows import LaneRow
+from taskyard.store.check import RULES, STRUCTURE, check
+from taskyard.store.port import Unusable
+from taskyard.store.sqlite import SqliteStore
+from tests.store.making import (
+    T0,
+    attempt_row,
+    ended,
+    ended_task,
+    new_task,
+    plan,
+    queue_row,
+    queued,
+    run_row,
+    server_row,
+    stat_row,
+    tid,
+)
+
+HOUR = T0 // 3_600_000
+WAITING, RUNNING, DONE, FAILED, PURGED = range(1, 6)
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory):
+    """A folder with a sound database: tasks in every state, and counters that tell of them and of those removed."""
+    data = tmp_path_factory.mktemp("check") / "data"
+    store = SqliteStore(data, ballast=0)
+    ended(store, 20, 21, type="tts", completed_at=T0 - 5)
+    assert store.sweep(T0, 0, 100) == 2
+    numbers = range(1, 6)
+    counted = {"created": 5, "completed": 2, "failed": 1, "attempts_ok": 2, "attempts_failed": 2, "run_ms": 30}
+    store.commit(
+        plan(
+            lanes=[LaneRow(1, "[]", "", "")],
+            servers=[server_row()],
+            tasks=[new_task(number, tags='["a","b"]' if number == DONE else None) for number in numbers],
+            payloads=[(tid(number), "{}") for number in numbers if number != PURGED],
+            tags=[("a", tid(DONE)), ("b", tid(DONE))],
+            queued=[queue_row(WAITING)],
+            runs=[run_row(RUNNING), run_row(FAILED, 2, server_id="gone", linger_until=T0 + 9)],
+            attempts=[attempt_row(FAILED, 1), attempt_row(FAILED, 2, server_id="s2")],
+            ended=[ended_task(DONE), ended_task(FAILED, status=3, attempts=2), ended_task(PURGED)],
+            results=[(tid(DONE), "1")],
+            purged=[(tid(PURGED),)],
+            stats=[
+                stat_row(HOUR, "yard", "", **counted | {"created": 7, "completed": 4}),
+                stat_row(HOUR, "type", "ocr", **counted),
+                stat_row(HOUR, "type", "tts", created=2, completed=2),
+                stat_row(HOUR, "server", "s1", attempts_ok=1, attempts_failed=1, run_ms=10, online_ms=77),
+                stat_row(HOUR, "server", "s2", attempts_ok=1, attempts_failed=1, run_ms=20),
+            ],
+        )
+    )
+    store.close()
+    return data
+
+
+def look(path):
+    return check(path, lambda rule: None)
+
+
+def test_a_sound_database_has_no_faults_and_is_counted(yard):
+    heard = []
+    report = check(yard / "taskyard.db", heard.append)
+    assert report.faults == []
+    assert heard == [STRUCTURE, *(rule for rule, _ in RULES)]
+    assert (report.waiting, report.running, report.ended, report.rules) == (1, 1, 3, len(heard))
+    assert (report.version, report.recounted) == (1, True)
+
+
+# For each rule what breaks it, as SQL; a number stands for that task's id.
+BREAKS = {
+    "check_adrift": [
+        "DELETE FROM queue",
+        "INSERT INTO run SELECT '{1}', attempt, server_id, node, 7, avoid, failures, lost, deadline, started_at, "
+        "limit_at, accepted, responded_at, beat_at, progress, message, linger_until, updated_at FROM run "
+        "WHERE task_id = '{2}'",
+    ],
+    "check_undead": [
+        "UPDATE run SET task_id = '{3}' WHERE task_id = '{2}'",
+        "UPDATE queue SET task_id = 'task_0' WHERE task_id = '{1}'",
+    ],
+    "check_queue": [
+        "UPDATE queue SET owner = 'eve'",
+        "UPDATE queue SET lane = 2",
+        "DELETE FROM lane",
+    ],
+    "check_places": ["UPDATE queue SET rank = (SELECT rank + (3 << 48) FROM run WHERE task_id = '{2}')"],
+    "check_runs": ["DELETE FROM server"],
+    "check_payloads": ["DELETE FROM payload WHERE task_id = '{3}'", "UPDATE task SET purged = 1 WHERE id = '{4}'"],
+    "check_results": [
+        "DELETE FROM result",
+        "INSERT INTO result VALUES ('{4}', '1')",
+        "INSERT INTO result VALUES ('{5}', '1')",
+    ],
+    "check_orphans": [
+        "INSERT INTO payload VALUES ('task_0', '1')",
+        "INSERT INTO result VALUES ('task_0', '1')",
+        "UPDATE attempt SET task_id = 'task_0'",
+        "INSERT INTO task_tag VALUES ('a', 'task_0')",
+    ],
+    "check_ends": ["UPDATE task SET completed_at = NULL WHERE id = '{3}'", "UPDATE task SET completed_at = 1"],
+    "check_history": ["UPDATE attempt SET count = 2", "UPDATE attempt SET last = 2, count = 2 WHERE attempt = 1"],
+    "check_tags": ["DELETE FROM task_tag WHERE tag = 'b'"],
+    "check_tags_of": ["INSERT INTO task_tag VALUES ('c', '{3}')", "INSERT INTO task_tag VALUES ('a', '{4}')"],
+    "check_yard": [
+        *(
+            f"UPDATE stats_hour SET {name} = {name} + 1 WHERE scope = 'yard'"
+            for name in ("created", "completed", "failed", "cancelled", "timed_out", "retried", "waits", "wait_ms")
+        ),
+        "DELETE FROM stats_hour WHERE scope = 'yard'",
+    ],
+    "check_servers": [
+        *(
+            f"UPDATE stats_hour SET {name} = {name} + 1 WHERE key = 's1'"
+            for name in ("attempts_ok", "attempts_failed", "run_ms", "responses", "response_ms")
+        ),
+        "DELETE FROM stats_hour WHERE key = 's2'",
+    ],
+    "check_created": [
+        "UPDATE stats_hour SET created = created + 1 WHERE key = 'ocr'",
+        "UPDATE stats_hour SET created = created + 1 WHERE scope = 'removed'",
+        "UPDATE stats_hour SET created = created - 1 WHERE scope IN ('yard', 'type') AND key IN ('', 'ocr')",
+    ],
+    "check_completed": [
+        "UPDATE stats_hour SET completed = completed + 1 WHERE key = 'ocr'",
+        "UPDATE stats_hour SET completed = completed - 1 WHERE scope = 'removed'",
+    ],
+    "check_ended": [
+        "UPDATE stats_hour SET failed = 0 WHERE key = 'ocr'",
+        "UPDATE task SET status = 4 WHERE id = '{4}'",
+        "UPDATE task SET status = 5 WHERE id = '{4}'",
+    ],
+    "check_hours": ["UPDATE stats_hour SET hour = hour + 1 WHERE scope IN ('yard', 'type')"],
+}
+CASES = [(name, statement) for name, statements in BREAKS.items() for statement in statements]
+
+
+@pytest.fixture
+def broken(yard, tmp_path):
+    """A copy of the sound database, and a way to change it."""
+    path = tmp_path / "broken.db"
+    shutil.copy(yard / "taskyard.db", path)
+
+    def change(*statements):
+        database = sqlite3.connect(path)
+        for statement in statements:
+            for number in range(1, 6):
+                statement = statement.replace("{" + str(number) + "}", tid(number))
+            assert database.execute(statement).rowcount != 0, statement
+        database.commit()
+        database.close()
+        return path
+
+    return change
+
+
+@pytest.mark.parametrize(("name", "statement"), CASES)
+def test_each_rule_finds_what_breaks_it(broken, name, statement):
+    rules = dict(RULES)
+    report = look(broken(statement))
+    assert name in {rules[fault.rule] for fault in report.faults}
+    assert all(fault.places for fault in report.faults)
+
+
+def test_each_rule_is_broken_once_at_least():
+    assert set(BREAKS) == {name for _, name in RULES}
+
+
+def test_a_broken_index_is_found_and_rows_are_not_asked_then(broken):
+    """The start looks at structure alone, and would not see it."""
+    path = broken("UPDATE task SET owner = 'somebody with a long name' WHERE id = '{4}'")
+    body = path.read_bytes()
+    first = body.index(b"somebody with a long name")
+    second = body.index(b"somebody with a long name", first + 1)
+    with path.open("r+b") as file:
+        file.seek(second)
+        file.write(b"S")
+    report = look(path)
+    assert [fault.rule for fault in report.faults] == [STRUCTURE]
+    assert (report.rules, report.recounted) == (1, False)
+    assert any("index" in place for place in report.faults[0].places)
+
+
+def test_what_is_no_database_of_ours_is_refused(broken, tmp_path):
+    path = broken("DELETE FROM queue")
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(Unusable, match="damaged"):
+        look(path)
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE t (x)")
+    other.close()
+    with pytest.raises(Unusable, match="another application"):
+        look(tmp_path / "other.db")
+
+
+def test_the_sweep_counts_what_it_removes_by_type_and_end(tmp_path):
+    store = SqliteStore(tmp_path / "data", ballast=0)
+    ends = [("ocr", 2), ("ocr", 2), ("ocr", 3), ("ocr", 4), ("tts", 5), ("tts", 2)]
+    for number, (kind, status) in enumerate(ends):
+        ended(store, number, type=kind, status=status, completed_at=T0 + number)
+    queued(store, 10)
+    assert store.stats(0, 1, "removed") == []
+    while store.sweep(T0 + 5, 0, 2) == 2:
+        pass
+    assert store.stats(0, 1, "removed") == [
+        stat_row(0, "removed", "ocr", created=4, completed=2, failed=1, timed_out=1, last_at=T0 + 3),
+        stat_row(0, "removed", "tts", created=1, cancelled=1, last_at=T0 + 4),
+    ]
+    assert store.sweep(T0 + 6, 0, 2) == 1
+    assert store.stats(0, 1, "removed", "tts") == [
+        stat_row(0, "removed", "tts", created=2, completed=1, cancelled=1, last_at=T0 + 5)
+    ]
+    store.close()
