@@ -87,8 +87,8 @@ class Connection(asyncio.Protocol):
         self._stuck: float | None = None
         self._lines_most = home.limits.head_lines
         self._head_most = home.limits.head_bytes
-        self._head_bytes = 0
-        self._fed = 0
+        self._fed = 0  # bytes that came while a head was expected
+        self._latest = 0  # bytes that came last
         self._body_bytes = 0
         self._refused = False
         self._full = False  # the client takes its answers too slowly
@@ -131,10 +131,11 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self._heard = self._loop.time()
+        self._latest = size = len(data)
         if not self.phase:
             self.phase, self._began = "head", self._heard
         if self.phase == "head":
-            self._fed += len(data)
+            self._fed += size
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
@@ -173,24 +174,22 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self.phase, self._began = "head", self._heard
-        self._head_bytes = self._body_bytes = 0
+        self._body_bytes = 0
         self._url = b""
         self._lines = []
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        self._head_bytes += len(url)
-        if self._head_bytes > self._head_most:
-            raise _HeadTooLarge
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._lines.append((name, value))
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self._head_most or len(self._lines) > self._lines_most:
-            raise _HeadTooLarge
+        self._lines.append((name, value))  # judged when the head is whole; `data_received` bounds what comes until then
 
     def on_headers_complete(self) -> None:
-        parser = self._parser
+        parser, lines = self._parser, self._lines
+        most = self._head_most
+        # The exact size counts only where what came could be too much.
+        if len(lines) > self._lines_most or (max(self._fed, self._latest) > most < _size(self._url, lines)):
+            raise _HeadTooLarge
         if parser.should_upgrade():
             return  # see `_feed`: the head comes again
         self.phase, self._began, self._fed = "body", self._heard, 0
@@ -199,7 +198,7 @@ class Connection(asyncio.Protocol):
             parser.get_method().decode("ascii"),
             path,
             query,
-            {name.lower(): value for name, value in self._lines},
+            {name.lower(): value for name, value in lines},
             self._peer,
             self._awaited,
             self._flow,
@@ -277,8 +276,8 @@ class Connection(asyncio.Protocol):
             self.phase, self._began, self._body_bytes = "rest", self._loop.time(), 0
         elif self._waiting:
             self._next()
-        else:
-            self._began = self._heard
+        elif not self.phase:
+            self._began = self._loop.time()  # nothing is asked from now on
         if self._paused:
             self._flow()
 
@@ -387,6 +386,11 @@ class Connection(asyncio.Protocol):
 def _expects(request: Request) -> bool:
     expect = request.headers.get(b"expect")
     return expect is not None and expect.lower() == b"100-continue"
+
+
+def _size(url: bytes, lines: list[tuple[bytes, bytes]]) -> int:
+    """The bytes of a head, as far as they are the client's choice."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in lines)
 
 
 def _target(url: bytes) -> tuple[str, bytes]:

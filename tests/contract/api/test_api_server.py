@@ -150,6 +150,14 @@ def test_too_much_head_is_431(yard: Yard, head: bytes) -> None:
     assert "64" in body["details"]
 
 
+def test_too_much_head_behind_another_request_is_431(yard: Yard) -> None:
+    first = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
+    for head in (b"X-Long: " + b"y" * 16_500 + b"\r\n", b"".join(b"X-%d: y\r\n" % n for n in range(65))):
+        data = yard.raw(first + b"GET /health HTTP/1.1\r\n" + HOST + head + b"\r\n")
+        assert data.startswith(b"HTTP/1.1 200") or answer_of(data)[0] == 431
+        assert data.count(b"healthy") <= 1
+
+
 def test_a_long_path_is_431(yard: Yard) -> None:
     assert answer_of(yard.raw(b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n"))[0] == 431
 
