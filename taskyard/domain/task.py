@@ -54,7 +54,8 @@ class Task:
     window. `attempts` numbers every dispatch (the fence), `failures` and `lost` count what their limits bound.
     `avoid` is the server where it failed last. `deadline` is the `ttl`'s end, `queue_deadline` that of the wait for
     the first dispatch. `queued_at` is when its present wait began. `last_server` and `last_outcome` are those of
-    attempt number `attempts` once it was given up.
+    attempt number `attempts` once it was given up. `retried` says that it was ever tried again by itself after it had
+    failed: so it is counted once, whatever is done by hand.
     """
 
     id: str  # the spec's, for it is asked for everywhere
@@ -80,6 +81,7 @@ class Task:
     in_wakes: bool = False
     row_in_queue: bool = False
     ended_by: int | None = None
+    retried: bool = False
 
     @property
     def wake_at(self) -> int | None:

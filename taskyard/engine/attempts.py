@@ -55,7 +55,9 @@ def finish_attempt(turn: Turn, run: Run, end: Ending, delay_ms: int = 0) -> None
         if end.final or task.failures > task.spec.max_retries:
             _end(turn, task, run, after.exhausted or Status.FAILED, end)
             return
-        if task.failures == 1:
+        if not task.retried:
+            task.retried = True
+            turn.plan.writes.retried.append((task.id,))
             turn.tally.of_type(task.spec.type)[tally.RETRIED] += 1
         task.avoid = run.server.id
         task.rank = rank_of(task.spec.priority, turn.memory.next_place())

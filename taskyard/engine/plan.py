@@ -36,6 +36,7 @@ class Writes:
     tags: list[tuple[str, str]] = field(default_factory=list)  # tag, task
     keys: list[KeyRow] = field(default_factory=list)
     reopened: list[tuple[str]] = field(default_factory=list)  # task: live again, its end and result erased
+    retried: list[tuple[str]] = field(default_factory=list)  # task: had its first retry
     unqueued: list[tuple[str]] = field(default_factory=list)  # task
     queued: list[QueueRow] = field(default_factory=list)  # upsert
     stopped: list[tuple[str, int]] = field(default_factory=list)  # task, attempt: the slot is free

@@ -116,6 +116,7 @@ class TaskRow(NamedTuple):
     http_status: int | None
     ended_by: int | None
     purged: int
+    retried: int
 
 
 class QueueRow(NamedTuple):

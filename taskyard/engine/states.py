@@ -51,7 +51,7 @@ def new_task_row(spec: Spec, lane_id: int) -> NewTask:
 
 def ended_record(spec: Spec, end: EndedTask, lane_id: int = 0) -> Record:
     """The record of a task that ended, without the store: from what was submitted and how it ended."""
-    return Record(TaskRow(*new_task_row(spec, lane_id), *end[:-1], purged=0), None, None)
+    return Record(TaskRow(*new_task_row(spec, lane_id), *end[:-1], purged=0, retried=0), None, None)
 
 
 def queue_row(task: Task, now: int) -> QueueRow:
@@ -222,6 +222,7 @@ def task_of(record: Record, fleet: Fleet) -> Task:
             last_outcome=Outcome(queue.last_outcome) if queue.last_outcome else None,
             status=Status.PENDING,
             row_in_queue=True,
+            retried=bool(row.retried),
         )
     if run is not None:
         return Task(
@@ -235,6 +236,7 @@ def task_of(record: Record, fleet: Fleet) -> Task:
             avoid=run.avoid,
             deadline=run.deadline,
             status=Status.PROCESSING,
+            retried=bool(row.retried),
         )
     return Task(
         id=spec.id,
@@ -248,6 +250,7 @@ def task_of(record: Record, fleet: Fleet) -> Task:
         last_server=row.server_id or "",
         status=Status(row.status),
         ended_by=row.ended_by,
+        retried=bool(row.retried),
     )
 
 

@@ -22,6 +22,7 @@ _BEFORE: Final = (
     ("keys", "key_upsert"),
     ("reopened", "task_reopen"),
     ("reopened", "result_delete"),
+    ("retried", "task_retried"),
     ("unqueued", "queue_delete"),
     ("queued", "queue_upsert"),
     ("stopped", "run_delete"),

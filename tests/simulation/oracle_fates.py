@@ -127,7 +127,8 @@ class Fates:
         if outcome in ("failed", "timeout"):
             if self._spent(task, outcome):
                 raise Violation("retries", f"{task.id} failed {task.failures} times and was queued again")
-            if task.failures == 1:
+            if not task.retried:
+                task.retried = True
                 self._tasks.counters.add(task, "retried")
             self._tasks.move_back(task)
         elif outcome == "lost":

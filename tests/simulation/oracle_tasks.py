@@ -58,6 +58,7 @@ class Known:
     last_outcome: str = ""
     ended_by: int | None = None
     purged: bool = False
+    retried: bool = False
     hearsay: bool = False  # a word about it came without a proof
 
     def __repr__(self) -> str:

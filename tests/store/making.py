@@ -95,7 +95,7 @@ def plan(**writes):
 
 def fresh(task):
     """A new task's row as the store has it while the task is live."""
-    return TaskRow._make((*task, 0, 0, 0, 0, *[None] * 13, 0))
+    return TaskRow._make((*task, 0, 0, 0, 0, *[None] * 13, 0, 0))
 
 
 def queued(store, *numbers, **values):

@@ -38,8 +38,12 @@ class Model:
         for (task_id,) in writes.reopened:
             if task_id in self.tasks:
                 live = fresh(self.tasks[task_id][: self.tasks[task_id]._fields.index("status")])
-                self.tasks[task_id] = live._replace(purged=self.tasks[task_id].purged)
+                kept = {name: getattr(self.tasks[task_id], name) for name in ("purged", "retried")}
+                self.tasks[task_id] = live._replace(**kept)
             self.results.pop(task_id, None)
+        for (task_id,) in writes.retried:
+            if task_id in self.tasks:
+                self.tasks[task_id] = self.tasks[task_id]._replace(retried=1)
         for (task_id,) in writes.unqueued:
             self.queue.pop(task_id, None)
         for row in writes.queued:

@@ -13,6 +13,7 @@ import pytest
 
 from taskyard.store import schema, sqlite
 from taskyard.store.port import Unusable
+from taskyard.store.queries import load_migrations
 from taskyard.store.schema import APPLICATION
 from taskyard.store.sqlite import SqliteStore
 from tests.store.making import ended, plan, queued, tid
@@ -292,7 +293,26 @@ def test_the_file_says_whose_it_is_and_how_it_is_kept(filled):
         for name in ("application_id", "user_version", "journal_mode", "auto_vacuum")
     ]
     database.close()
-    assert values == [APPLICATION, 1, "wal", 2]
+    assert values == [APPLICATION, load_migrations()[-1].number, "wal", 2]
+
+
+@pytest.mark.parametrize("steps", range(1, len(load_migrations())))
+def test_a_database_of_an_older_version_is_brought_up_to_date(data, steps, monkeypatch):
+    whole = load_migrations()
+    with monkeypatch.context() as older:
+        older.setattr(schema, "load_migrations", lambda: whole[:steps])
+        store = SqliteStore(data)
+        store._writer._db.execute(
+            "INSERT INTO task (id, owner, type, priority, lane, capabilities, group_name, pin, run_async, timeout, "
+            "max_retries, backoff_base, backoff_cap, hops, created_at) "
+            "VALUES (?, 'ann', 't', 0, 1, '[]', '', '', 1, 1, 0, 0, 0, 0, 5)",
+            (tid(1),),
+        )
+        store.close()
+    store = SqliteStore(data)
+    assert (store.task(tid(1), "ann").task.created_at, store.task(tid(1), "ann").task.retried) == (5, 0)
+    ended(store, 2)
+    store.close()
 
 
 def test_free_pages_go_back_to_the_disk(data):

@@ -55,6 +55,7 @@ WRITES = st.fixed_dictionaries(
         "payloads": st.lists(st.tuples(IDS, TEXTS), max_size=2, unique_by=lambda row: row[0]),
         "keys": st.lists(st.builds(key_row, TEXTS, NUMBERS, owner=OWNERS, hash=TEXTS), max_size=2),
         "reopened": st.lists(ONE_ID, max_size=1),
+        "retried": st.lists(ONE_ID, max_size=1),
         "unqueued": st.lists(ONE_ID, max_size=2),
         "queued": st.lists(
             st.builds(

@@ -42,8 +42,8 @@ TABLES = {
     "stats_part": StatRow,
     "audit": AuditRow,
 }
-# Beside the row's own: what marks a purged task, and numbers that give an order.
-MORE = {"task": ["purged"], "stats_part": ["id"], "audit": ["id"]}
+# Beside the row's own: what marks a purged and a retried task, and numbers that give an order.
+MORE = {"task": ["purged", "retried"], "stats_part": ["id"], "audit": ["id"]}
 # The statement of each kind of row, which takes its columns.
 INSERTS = {
     "lane_insert": LaneRow,

@@ -34,6 +34,14 @@ def test_a_task_keeps_every_fact(store):
     assert store.task(tid(1), "ann").task == fresh(FULL_TASK)
 
 
+def test_a_task_is_marked_as_retried_for_good(store):
+    queued(store, 1, 2)
+    store.commit(plan(retried=[(tid(1),)]))
+    store.commit(plan(unqueued=[(tid(1),)], ended=[ended_task(1)]))
+    store.commit(plan(reopened=[(tid(1),)], queued=[queue_row(1)]))
+    assert [store.task(tid(n), None).task.retried for n in (1, 2)] == [1, 0]
+
+
 def test_a_queued_task_has_its_queue_row_and_no_run(store):
     row = queue_row(
         1, limit_key="l", avoid="s2", due_at=T0 + 1, wake_at=T0 + 1, attempts=3, failures=2, lost=1, deadline=T0 + 7,

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from taskyard.engine.rows import EndedTask, NewTask, QueueRow, Record, RunRow, TaskRow
 
-# `task` has the facts and `purged`; `ended` has the id last.
+# `task` has the facts, `purged` and `retried`; `ended` has the id last.
 _FACTS: Final = len(NewTask._fields)
-_END: Final = _FACTS + 1
+_END: Final = _FACTS + 2
 _END_ID: Final = _END + len(EndedTask._fields) - 1
 _QUEUE: Final = _END_ID + 1
 _RUN: Final = _QUEUE + len(QueueRow._fields)
@@ -19,7 +19,7 @@ _LIVE: Final = (0, 0, 0, 0, *[None] * (len(EndedTask._fields) - 5))
 
 def _task(row: Sequence[Any]) -> TaskRow:
     end = row[_END:_END_ID] if row[_END_ID] is not None else _LIVE
-    return TaskRow._make((*row[:_FACTS], *end, row[_FACTS]))
+    return TaskRow._make((*row[:_FACTS], *end, *row[_FACTS:_END]))
 
 
 def queued_records(rows: Sequence[Any]) -> list[Record]:

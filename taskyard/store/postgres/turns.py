@@ -43,6 +43,7 @@ _BEFORE: Final = (
     _Step("keys", "key_upsert", _two),
     _Step("reopened", "task_reopen"),
     _Step("reopened", "result_delete"),
+    _Step("retried", "task_retried"),
     _Step("unqueued", "queue_delete"),
     _Step("queued", "queue_upsert", _first),
     _Step("stopped", "run_delete"),

@@ -38,6 +38,10 @@ WHERE id = ?;
 -- Erase a task's result.
 DELETE FROM result WHERE task_id = ?;
 
+-- task_retried --
+-- A task had its first retry.
+UPDATE task SET retried = 1 WHERE id = ?;
+
 -- queue_delete --
 -- A task waits no longer.
 DELETE FROM queue WHERE task_id IN (VALUES (?));

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from taskyard.domain.outcomes import Effect, Outcome, Status
-from taskyard.engine.facts import CancelAsked, Ended, SlotFreed, Unregistered
+from taskyard.engine.facts import CancelAsked, Ended, RetryAsked, SlotFreed, Unregistered
 from taskyard.engine.limits import Limits
 from taskyard.engine.plan import AttemptOver, Dispatch, Refusal, TaskDone
 from tests.support.turns import Desk
@@ -396,6 +396,25 @@ def test_an_accepted_attempt_has_a_minute_at_least_after_a_restart(desk: Desk) -
     assert desk.status(task) is Status.PROCESSING
     desk.advance(1)
     assert desk.status(task) is Status.TIMEOUT
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_task_counts_as_retried_once_however_often_it_is_reopened(desk: Desk, restart: bool) -> None:
+    desk.server("s1")
+    never = desk.submit(max_retries=0)
+    desk.fail(never)
+    desk.ask(RetryAsked(task_id=never, owner=None, who="ops"))
+    desk.fail(never)
+    task = desk.submit(max_retries=1)
+    for _ in range(3):
+        desk.fail(task)
+        if restart:
+            desk.restart()
+        desk.advance(10_000)
+        desk.fail(task)
+        assert desk.status(task) is Status.FAILED
+        desk.ask(RetryAsked(task_id=task, owner=None, who="ops"))
+    assert desk.store.stats_total("yard", "").retried == 1
 
 
 def test_a_node_that_starts_again_and_again_still_times_an_attempt_out(desk: Desk) -> None:

@@ -556,5 +556,5 @@ def test_counters_written_with_the_facts(desk: Desk) -> None:
 
 
 def test_an_ended_record_has_the_columns_of_its_two_rows() -> None:
-    assert TaskRow._fields == (*NewTask._fields, *EndedTask._fields[:-1], "purged")
+    assert TaskRow._fields == (*NewTask._fields, *EndedTask._fields[:-1], "purged", "retried")
     assert EndedTask._fields[-1] == "id"

@@ -51,6 +51,10 @@ DELETE FROM ended WHERE id = ANY($1::text[]);
 -- Erase tasks' results.
 DELETE FROM result WHERE task_id = ANY($1::text[]);
 
+-- task_retried --
+-- Tasks had their first retry.
+UPDATE task SET retried = 1 WHERE id = ANY($1::text[]);
+
 -- queue_delete --
 -- Tasks wait no longer.
 DELETE FROM queue WHERE task_id = ANY($1::text[]);
