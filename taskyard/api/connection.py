@@ -327,15 +327,17 @@ class Connection(asyncio.Protocol):
         self.phase = ""
         if self._transport.is_closing():
             return
-        # While an earlier request is being answered, closing says enough.
-        if self._serving is None or self._serving is self._reading or kind is BROKEN:
-            problem = Problem(kind, details)
-            body = problem.body("none")
-            lines = b"".join(name + b": " + value + b"\r\n" for name, value in problem.headers)
-            self._transport.write(
-                b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
-                % (self._home.start(kind.code), _PLAIN_HEAD, lines, len(body), _CLOSE, body)
-            )
+        if self._serving is not None and self._serving is not self._reading and kind is not BROKEN:
+            # What came before is answered first, and the last of it closes.
+            (self._waiting[-1] if self._waiting else self._serving).keep = False
+            return
+        problem = Problem(kind, details)
+        body = problem.body("none")
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in problem.headers)
+        self._transport.write(
+            b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
+            % (self._home.start(kind.code), _PLAIN_HEAD, lines, len(body), _CLOSE, body)
+        )
         self._nobody_listens()
         self._transport.close()
 
