@@ -329,6 +329,8 @@ class Connection(asyncio.Protocol):
             return
         if self._serving is not None and self._serving is not self._reading and kind is not BROKEN:
             # What came before is answered first, and the last of it closes.
+            if self._reading is not None:
+                self._waiting.remove(self._reading)
             (self._waiting[-1] if self._waiting else self._serving).keep = False
             return
         problem = Problem(kind, details)

@@ -160,6 +160,12 @@ def test_what_came_before_a_head_that_is_refused_is_answered(yard: Yard, head: b
     assert data.count(b"connection: close") == 1
 
 
+def test_what_came_before_a_body_that_is_refused_is_answered(yard: Yard) -> None:
+    broken = b"POST /api/task HTTP/1.1\r\n" + HOST + auth() + b"Transfer-Encoding: chunked\r\n\r\nno number\r\n"
+    data = yard.raw(b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n" + broken)
+    assert data.count(b"HTTP/1.1") == data.count(b"healthy") == data.count(b"connection: close") == 1
+
+
 def test_a_long_path_is_431(yard: Yard) -> None:
     assert answer_of(yard.raw(b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n"))[0] == 431
 
