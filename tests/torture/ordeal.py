@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +16,16 @@ from tests.faults.journal import line_of
 from tests.support.nodes import ROOT, until
 from tests.torture.disk import Disk, NoDisk, mounted
 from tests.torture.network import Network
-from tests.torture.schedule import DESCRIPTORS, DISK, FREEZE, FREEZE_BACKEND, KILL, KILL_STARTING, Act, schedule
+from tests.torture.schedule import (
+    DISK,
+    FREEZE,
+    FREEZE_BACKEND,
+    KILL,
+    KILL_STARTING,
+    RESTART,
+    Act,
+    schedule,
+)
 
 RATE = 200
 # Few slots, so that they are all taken whenever there is something to make up for.
@@ -109,15 +118,27 @@ class Ordeal:
             self._spawn()
             time.sleep(act.length_s)
             self._kill()
+        elif act.fault == RESTART:
+            self._note("stop")
+            assert self._field.node.stop() == 0, "a stop that was asked for must end well"
         else:
-            with self._fault(act):
-                time.sleep(act.length_s)
-                if act.killed:
-                    self._kill()
+            self._suffer(act)
         if not self._field.node.running:
             self._spawn()
-            until(self._field.node.ready, PATIENCE_S, what="the node was not ready in time")
-            self._note("ready")
+        until(self._field.node.ready, PATIENCE_S, what=f"the node did not come round: {act}")
+        self._note("ready")
+
+    def _suffer(self, act: Act) -> None:
+        """A fault that lasts, with a kill in it perhaps."""
+        with self._fault(act):
+            self._note("fault", act.fault)
+            time.sleep(act.length_s)
+            if act.killed:
+                self._kill()
+            if act.killed and act.fault == DISK:
+                # It may find that it cannot: then it ends by itself.
+                self._spawn()
+                time.sleep(act.length_s)
 
     def _kill(self) -> None:
         self._note("kill")
@@ -128,21 +149,13 @@ class Ordeal:
         self._note("start")
         self._field.node.spawn()
 
-    @contextmanager
-    def _fault(self, act: Act) -> Iterator[None]:
-        """Bring a fault on; undo it, and wait until the node has come round, unless it was killed."""
-        doing = {
-            FREEZE: lambda: self._frozen(self._field.node.pid),
-            FREEZE_BACKEND: lambda: self._frozen(self._field.backend(KINDS[act.backend])),
-            DISK: self._full,
-            DESCRIPTORS: self._without_descriptors,
-        }[act.fault]
-        with doing():
-            self._note("fault", act.fault)
-            yield
-        if self._field.node.running:
-            until(self._field.node.ready, PATIENCE_S, what=f"the node did not come round: {act.fault}")
-            self._note("over", act.fault)
+    def _fault(self, act: Act) -> AbstractContextManager[None]:
+        """A fault, and its end."""
+        if act.fault == FREEZE:
+            return self._frozen(self._field.node.pid)
+        if act.fault == FREEZE_BACKEND:
+            return self._frozen(self._field.backend(KINDS[act.backend]))
+        return self._full() if act.fault == DISK else self._without_descriptors()
 
     @contextmanager
     def _frozen(self, pid: int) -> Iterator[None]:

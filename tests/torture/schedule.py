@@ -6,21 +6,23 @@ from typing import NamedTuple
 
 KILL = "kill -9"
 KILL_STARTING = "kill -9 as it starts"
+RESTART = "SIGTERM"
 FREEZE = "frozen"
 FREEZE_BACKEND = "a backend frozen"
 DISK = "disk full"
 DESCRIPTORS = "no descriptors left"
-FAULTS = (KILL, KILL_STARTING, FREEZE, FREEZE_BACKEND, DISK, DESCRIPTORS)
+FAULTS = (KILL, KILL_STARTING, RESTART, FREEZE, FREEZE_BACKEND, DISK, DESCRIPTORS)
 
 # One round has each fault at least once, and kills most.
-ROUND = (*[KILL] * 3, KILL_STARTING, FREEZE, FREEZE, FREEZE_BACKEND, DISK, DESCRIPTORS)
+ROUND = (*[KILL] * 4, KILL_STARTING, RESTART, FREEZE, FREEZE_BACKEND, DISK, DESCRIPTORS)
 STORMY = 0.4
-# What a fault that can be undone ends with half of the time.
+# The chance that the node is killed while a fault lasts, where it can be.
 KILLED = 0.5
 BEFORE_S = (0.2, 1.6)
 LENGTH_S = {
     KILL: (0.0, 0.0),
     KILL_STARTING: (0.05, 1.0),
+    RESTART: (0.0, 0.0),
     FREEZE: (0.2, 2.5),
     FREEZE_BACKEND: (0.5, 3.0),
     DISK: (0.3, 1.5),
@@ -29,9 +31,10 @@ LENGTH_S = {
 
 
 class Act(NamedTuple):
-    """After `before_s` of work the fault comes, for `length_s`; `storm`: on the network, from the act's beginning.
+    """After `before_s` of work the fault comes, for `length_s`.
 
-    `killed`: while the fault lasts. `backend` is the number of the one that is meant, where one is.
+    `storm`: on the network, from the act's beginning. `killed`: while the fault lasts; on a full disk the node is also
+    started again. `backend` is the number of the one that is meant, where one is.
     """
 
     before_s: float
@@ -63,7 +66,7 @@ def schedule(seed: int, backends: int, without: frozenset[str] = frozenset()) ->
                 length_s=rng.uniform(*LENGTH_S[fault]),
                 # Descriptors are missed only where connections must be made anew.
                 storm=rng.random() < STORMY or fault == DESCRIPTORS,
-                killed=rng.random() < KILLED or fault in (KILL, KILL_STARTING),
+                killed=(rng.random() < KILLED or fault in (KILL, KILL_STARTING)) and fault != RESTART,
                 backend=rng.randrange(backends),
             )
             if fault not in without:

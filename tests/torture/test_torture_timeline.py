@@ -55,7 +55,7 @@ def test_a_start_that_was_killed_before_its_first_dispatch_does_not_count() -> N
 def test_a_fault_lasts_until_the_node_works_again() -> None:
     events = [
         {"at": 10, "event": "fault", "what": "frozen"},
-        {"at": 20, "event": "over", "what": "frozen"},
+        {"at": 20, "event": "ready", "what": ""},
         {"at": 30, "event": "kill", "what": ""},
         {"at": 40, "event": "start", "what": ""},
         {"at": 90, "event": "ready", "what": ""},

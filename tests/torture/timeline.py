@@ -11,8 +11,8 @@ server that hung up, so that its slot was free.
 | backend | `got` task, attempt, server, busy · `left` task, attempt | an attempt came · its work is done, untold yet |
 | proxy | `cut` task, attempt | the connection that carried an attempt is about to be broken |
 | client | `ack` | a submission was acknowledged |
-| ordeal | `start` · `ready` · `kill` | the node was started · answered that it can work · was killed |
-| ordeal | `fault` what · `over` | something was done to it · it was undone, and the node can work again |
+| ordeal | `start` · `ready` | the node was started · answered that it can work, after a start or a fault |
+| ordeal | `kill` · `stop` · `fault` what | the node was killed · was told to stop · something else was done to it |
 """
 
 import itertools
@@ -99,20 +99,13 @@ def crowds(events: list[Event], gone: dict[Attempt, int], slots: int) -> Iterato
 def faults(events: list[Event]) -> list[Span]:
     """What was done to the node, and how long each took until it could work again."""
     spans: list[Span] = []
-    open_: dict[str, int] = {}
+    begun: dict[str, int] = {}
     for event in events:
-        if event["event"] == "kill":
-            open_["kill"] = event["at"]
-        elif event["event"] == "start":
-            # The very first start is no fault, but what comes before its end is no stall either.
-            open_.setdefault("start", event["at"])
-        elif event["event"] == "ready":
-            spans += [Span(begin, event["at"], what) for what, begin in open_.items()]
-            open_.clear()
-        elif event["event"] == "fault":
-            open_[event["what"]] = event["at"]
-        elif event["event"] == "over":
-            spans.append(Span(open_.pop(event["what"], event["at"]), event["at"], event["what"]))
+        if event["event"] == "ready":
+            spans += [Span(at, event["at"], what) for what, at in begun.items()]
+            begun.clear()
+        else:
+            begun.setdefault(event["what"] if event["event"] == "fault" else event["event"], event["at"])
     return spans
 
 
@@ -124,7 +117,7 @@ def first_dispatches(ordeal: list[Event], backends: list[list[Event]], began: di
         for event in log
         if event["event"] == "got"
     )
-    marks = [(event["at"], event["event"]) for event in ordeal if event["event"] in ("start", "kill")]
+    marks = [(event["at"], event["event"]) for event in ordeal if event["event"] in ("start", "kill", "stop")]
     found: list[int] = []
     for number, (at, what) in enumerate(marks):
         until = marks[number + 1][0] if number + 1 < len(marks) else sys.maxsize
