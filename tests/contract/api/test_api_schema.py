@@ -209,8 +209,8 @@ def test_calls_that_follow_each_other(stage: Stage) -> None:
 
         def validate_response(self, response: Any, case: Any, additional_checks: Any = (), **kwargs: Any) -> None:
             assert response.status_code < 500, response.text
-            # Made-up cursors are damaged, made-up keys are used twice. Every call here has a token, and members that are
-            # not known are only warned of.
+            # Made-up cursors are damaged, made-up keys are used twice. Every call here has a token.
+            # Members that are not known are only warned of.
             checks = schemathesis.checks
             excluded = [checks.positive_data_acceptance, checks.negative_data_rejection]
             case.validate_response(response, excluded_checks=excluded)
