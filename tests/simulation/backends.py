@@ -1,17 +1,25 @@
-"""The backends of the simulation: each does with a task what its behaviour says, and logs what it works on.
+"""The machines of the simulation: what they work on, what they are asked, and how their words get to the node.
 
-A behaviour is a method of `Backend` named after it. It works for a while, then answers the dispatch, calls back, or
-does neither; the dispatch answer is judged as the real dispatcher judges it. Knows nothing of the engine.
+What a machine does with a task is a `behaviour`. Its answers are real replies, which the real host reads. Knows nothing
+of the engine's decisions.
 """
 
 from __future__ import annotations
 
-from random import Random
-from typing import Any
+from bisect import bisect
+from dataclasses import dataclass
+from itertools import accumulate
 
-from taskyard.domain.outcomes import Outcome, Word, judge
+from taskyard.domain.outcomes import Outcome, Word
 from taskyard.engine.facts import CalledBack, Ended
-from taskyard.engine.plan import Dispatch, Refusal, Result
+from taskyard.engine.plan import Dispatch, Refusal
+from taskyard.host.answers import read_failure, read_reply
+from taskyard.host.errors import Overloaded
+from taskyard.host.transport.port import Broken, Reply, Silent, TransportError, Unreached
+from tests.simulation import behaviours
+from tests.simulation.chance import About, Chance
+from tests.simulation.clients import NOT_UTF8, number_of
+from tests.simulation.door import Told
 from tests.simulation.errands import Tell
 from tests.simulation.host import Host
 from tests.simulation.journal import Journal
@@ -19,229 +27,212 @@ from tests.simulation.scenario import Machine
 from tests.simulation.world import World
 
 CALLBACK_TRIES = 6
+Attempt = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Order:
+    """An attempt as a machine got it, and how to answer the dispatch."""
+
+    dispatch: Dispatch
+    proof: str
+    answer: Tell
+
+    @property
+    def key(self) -> Attempt:
+        return self.dispatch.task_id, self.dispatch.attempt
 
 
 class Backend:
     """One machine. `calm` makes it quick and faultless."""
 
-    def __init__(self, world: World, host: Host, journal: Journal, machine: Machine, rng: Random) -> None:
+    def __init__(self, world: World, host: Host, journal: Journal, machine: Machine, chance: Chance) -> None:
         self.machine = machine
+        self.world = world
         self.up = True
         self.calm = False
         self.refuses_key = False
-        self._world = world
+        self.working: dict[Attempt, Order] = {}
         self._host = host
         self._journal = journal
-        self._rng = rng
-        self._working: set[tuple[str, int]] = set()
+        self._chance = chance
         self._names = [name for name, _ in machine.behaviours]
-        self._weights = [weight for _, weight in machine.behaviours]
+        self._until = list(accumulate(weight for _, weight in machine.behaviours))
 
     # --- what the node asks ------------------------------------------------------------------------------------------
 
-    def post(self, dispatch: Dispatch, answer: Tell) -> None:
+    def post(self, dispatch: Dispatch, proof: str, answer: Tell) -> None:
         """A dispatch arrives, or fails to."""
+        order = Order(dispatch, proof, answer)
         if not self.up:
-            answer(Ended(**_of(dispatch), outcome=Outcome.UNREACHED, error="connection refused"))
-            return
-        if self.refuses_key and not self.calm:
-            self._answers(dispatch, answer, 401)
-            return
-        self._working.add((dispatch.task_id, dispatch.attempt))
-        self._log("begins", dispatch, dispatch.payload)
-        if self.calm:
-            self._world.after(5, self._answers, dispatch, answer, 200)
-            return
-        (name,) = self._rng.choices(self._names, self._weights)
-        getattr(self, "_" + name)(dispatch, answer)
+            self.fails(order, Unreached("connection refused"))
+        elif self.refuses_key and not self.calm:
+            self.replies(order, 401)
+        else:
+            self.working[order.key] = order
+            self._log("begins", order, dispatch.payload)
+            if self.calm:
+                self.world.after(5, behaviours.succeed, self, order)
+            else:
+                behaviours.BEHAVIOURS[self._behaviour(order)](self, order)
+
+    def _behaviour(self, order: Order) -> str:
+        chance = self._chance.share(About.BEHAVIOUR, number_of(order.dispatch.task_id), order.dispatch.attempt)
+        return self._names[bisect(self._until, chance * self._until[-1])]
 
     def cancel(self, task_id: str, attempt: int) -> bool:
         """The cancel endpoint is asked to stop an attempt; it confirms even what it does not know (404)."""
         if not self.up or not self.machine.can_cancel:
             return False
-        self._end((task_id, attempt))
+        self.end((task_id, attempt))
         return True
 
     def check(self) -> bool:
         """The health endpoint is asked."""
-        return self.up and (self.calm or self._rng.random() >= self.machine.flaps)
+        chance = self._chance.share(About.CHECK, self.machine.index, self.world.now)
+        return self.up and (self.calm or chance >= self.machine.flaps)
 
     def hang_up(self, task_id: str, attempt: int) -> None:
         """The connection of a dispatch was closed: some machines notice, and stop."""
-        if self.machine.can_cancel and self._rng.random() < 0.5:
-            self._end((task_id, attempt))
+        if self.machine.can_cancel and self._chance.share(About.HANG_UP, number_of(task_id), attempt) < 0.5:
+            self.end((task_id, attempt))
 
     def fall(self) -> None:
         """The machine goes down, and what it was at is gone."""
         self.up = False
-        for attempt in list(self._working):
-            self._end(attempt)
+        for attempt in list(self.working):
+            self.end(attempt)
 
-    # --- moves -------------------------------------------------------------------------------------------------------
+    # --- what it does ------------------------------------------------------------------------------------------------
 
-    def _work(self) -> int:
-        return self._rng.randrange(self.machine.fast_ms, self.machine.slow_ms + 1)
+    def share(self, order: Order, what: int) -> float:
+        """Chance about an attempt: one number in [0, 1) for each `what`."""
+        return self._chance.share(About.WORK, number_of(order.dispatch.task_id), order.dispatch.attempt, what)
 
-    def _log(self, what: str, dispatch: Dispatch, *more: object) -> None:
-        key = dispatch.task_id, dispatch.attempt
-        self._journal.write(self._world.now, "backend", what, self.machine.name, *key, *more)
+    def work(self, order: Order) -> int:
+        """How long it works on an attempt, in ms."""
+        machine = self.machine
+        return machine.fast_ms + int(self.share(order, 0) * (machine.slow_ms - machine.fast_ms))
 
-    def _end(self, attempt: tuple[str, int]) -> None:
-        if attempt in self._working:
-            self._working.discard(attempt)
-            self._journal.write(self._world.now, "backend", "ends", self.machine.name, *attempt)
+    def end(self, attempt: Attempt) -> None:
+        """It works on an attempt no longer."""
+        if self.working.pop(attempt, None) is not None:
+            self._journal.write(self.world.now, "backend", "ends", self.machine.name, *attempt)
 
-    def _answers(
-        self, dispatch: Dispatch, answer: Tell, status: int, word: str | None = None, wait_ms: int | None = None
+    def _log(self, what: str, order: Order, *more: object) -> None:
+        self._journal.write(self.world.now, "backend", what, self.machine.name, *order.key, *more)
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def replies(
+        self,
+        order: Order,
+        status: int,
+        word: str | None = None,
+        *,
+        retry_after: int | None = None,
+        rubbish: bytes | None = None,
+        encoding: str = "",
+        called_already: bool = False,
     ) -> None:
-        """Answer the dispatch; all but an acceptance ends the work."""
-        key = dispatch.task_id, dispatch.attempt
-        if key not in self._working and status != 401:
-            return  # it fell or was cancelled meanwhile; the connection broke with it
-        told_async = self.machine.is_async and word is None
-        verdict = judge(status, word, asks_to_wait=wait_ms is not None, server_is_async=told_async)
-        if verdict.outcome is Outcome.ACCEPTED and word is None and status == 200:
-            self._world.after(self._work(), self._calls, dispatch, Word.COMPLETED)  # it was registered as one that does
-        elif verdict.outcome is not Outcome.ACCEPTED:
-            self._end(key)
-        done = verdict.outcome is Outcome.COMPLETED
-        answer(
-            Ended(
-                **_of(dispatch),
-                outcome=verdict.outcome,
-                final=verdict.final,
-                effect=verdict.effect,
-                pause_ms=wait_ms,
-                result=_result(dispatch) if done else None,
-                error=None if done else f"answered {status}",
-                http_status=status,
-                responded_at=self._world.now,
-            )
-        )
+        """Answer the dispatch, unless it fell or was told to stop meanwhile: the connection broke with it."""
+        if order.key not in self.working and status != 401 and not called_already:
+            return
+        calls_later = status == 202 or (self.machine.is_async and status == 200 and word is None)
+        if not calls_later:
+            self.end(order.key)
+        body = _body(order, status, word) if rubbish is None else rubbish
+        told = None if retry_after is None else str(retry_after)
+        self._log("answers", order, status, word, retry_after, rubbish is None, calls_later)
+        self._replied(order, Reply(status, "application/json", encoding, told, body, 0, 0))
 
-    def _later(self, dispatch: Dispatch, answer: Tell, status: int, word: str | None = None) -> None:
-        self._world.after(self._work(), self._answers, dispatch, answer, status, word)
+    def _replied(self, order: Order, reply: Reply) -> None:
+        is_async, now = self.machine.is_async, self._host.now()
+        order.answer(read_reply(*order.key, reply, server_is_async=is_async, responded_at=now))
 
-    def _calls(self, dispatch: Dispatch, word: Word, tries: int = CALLBACK_TRIES, more: Word | None = None) -> None:
+    def replies_unstorable(self, order: Order) -> None:
+        """Succeed with something that no store can take, as if the edge had let it through."""
+        if order.key in self.working:
+            self.end(order.key)
+            self._log("answers", order, 200, None, None, False, False)
+            fact = Ended(task_id=order.key[0], attempt=order.key[1], outcome=Outcome.COMPLETED, http_status=200)
+            fact.result = f'"{NOT_UTF8}"'
+            order.answer(fact)
+
+    def fails(self, order: Order, error: TransportError) -> None:
+        """Let the exchange fail."""
+        if isinstance(error, Broken):
+            self.end(order.key)
+        fact = read_failure(*order.key, error)
+        if isinstance(error, Silent):
+            fact.responded_at = self._host.now()
+        order.answer(fact)
+
+    # --- callbacks ---------------------------------------------------------------------------------------------------
+
+    def calls(self, order: Order, word: Word, more: Word | None = None, tries: int = CALLBACK_TRIES) -> None:
         """Call back, again when nobody answers; then say `more`."""
-        key = dispatch.task_id, dispatch.attempt
         if word is not Word.PROCESSING:
-            self._end(key)
-        done = word is Word.COMPLETED
-        fact = CalledBack(
-            task_id=dispatch.task_id,
-            attempt=dispatch.attempt if self.machine.has_proof else None,
-            word=word,
-            result=_result(dispatch, proof=self.machine.has_proof) if done else None,
-            progress=self._rng.randrange(100) if word is Word.PROCESSING else None,
-            error=None if done else "so it was",
+            self.end(order.key)
+        with_proof = self.machine.has_proof
+        self._host.door.call_back(
+            CalledBack(
+                task_id=order.dispatch.task_id,
+                attempt=order.dispatch.attempt if with_proof else None,
+                word=word,
+                result=made_of(order, proof=with_proof) if word is Word.COMPLETED else None,
+                progress=int(self.share(order, 9) * 100) if word is Word.PROCESSING else None,
+                error=None if word is Word.COMPLETED else "so it was",
+            ),
+            order.proof if with_proof else None,
+            lambda told: self._heard(order, word, more, tries, told),
         )
 
-        def heard(result: Result | None) -> None:
-            if result is None and tries > 1:
-                self._world.after(1_000, self._calls, dispatch, word, tries - 1, more)
-            elif isinstance(result, Refusal) and word is Word.PROCESSING:
-                self._end(key)
-            elif more is not None:
-                self._world.after(self._rng.randrange(200), self._calls, dispatch, more)
+    def _heard(self, order: Order, word: Word, more: Word | None, tries: int, told: Told) -> None:
+        if told is None or isinstance(told, Overloaded):
+            if tries > 1:
+                self.world.after(1_000, self.calls, order, word, more, tries - 1)
+                return
+        elif isinstance(told, Refusal):
+            if told.code == "unauthorized":
+                self._log("is turned away", order)
+            if word is Word.PROCESSING:
+                self.end(order.key)
+        if more is not None:
+            self.world.after(int(self.share(order, 8) * 200), self.calls, order, more)
 
-        self._host.ask(fact, heard)
+    def calls_unstorable(self, order: Order) -> None:
+        """Call back with something that no store can take; refused, say that it failed."""
+        fact = CalledBack(
+            task_id=order.dispatch.task_id,
+            attempt=order.dispatch.attempt,
+            word=Word.COMPLETED,
+            result=f'"{NOT_UTF8}"',
+        )
 
-    def _accepts(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._world.after(self._rng.randrange(20), self._answers, dispatch, answer, 202, "accepted")
+        def heard(told: Told) -> None:
+            self.world.after(100, self.calls, order, Word.FAILED)
 
-    # --- behaviours --------------------------------------------------------------------------------------------------
+        fact.ref = self._host.door.next_ref()
+        self._log("calls_unstorable", order, fact.ref)
+        self._host.door.call_back(fact, order.proof, heard)
 
-    def _succeeds(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._later(dispatch, answer, 200)
-
-    def _fails_in_words(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._later(dispatch, answer, 200, "error")
-
-    def _crashes(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._later(dispatch, answer, 500)
-
-    def _finds_it_wrong(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._later(dispatch, answer, self._rng.choice((400, 413, 422)))
-
-    def _answers_timeout(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._later(dispatch, answer, 200, "timeout")
-
-    def _declines(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._answers(dispatch, answer, 429)
-
-    def _declines_for_a_time(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._answers(dispatch, answer, 503, None, self._rng.choice((0, 500, 5_000)))
-
-    def _resets(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._world.after(self._work(), self._breaks_off, dispatch, answer, False)
-
-    def _is_cut_off(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._world.after(self._work(), self._breaks_off, dispatch, answer, True)
-
-    def _breaks_off(self, dispatch: Dispatch, answer: Tell, cut_off: bool) -> None:
-        if not cut_off:
-            self._end((dispatch.task_id, dispatch.attempt))
-        error = "silent after its head" if cut_off else "reset by peer"
-        responded_at = self._world.now if cut_off else None
-        answer(Ended(**_of(dispatch), outcome=Outcome.FAILED, error=error, responded_at=responded_at, cut_off=cut_off))
-
-    def _hangs(self, dispatch: Dispatch, answer: Tell) -> None:
-        """Takes it and is never heard of again."""
-
-    def _accepts_in_silence(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._accepts(dispatch, answer)
-
-    def _calls_back(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._accepts(dispatch, answer)
-        self._world.after(20 + self._work(), self._calls, dispatch, Word.COMPLETED)
-
-    def _calls_back_failed(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._accepts(dispatch, answer)
-        self._world.after(20 + self._work(), self._calls, dispatch, Word.FAILED)
-
-    def _calls_back_timeout(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._accepts(dispatch, answer)
-        self._world.after(20 + self._work(), self._calls, dispatch, Word.TIMEOUT)
-
-    def _hands_back(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._accepts(dispatch, answer)
-        word = self._rng.choice((Word.CANCELLED, Word.PENDING))
-        self._world.after(20 + self._work(), self._calls, dispatch, word)
-
-    def _calls_back_with_progress(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._accepts(dispatch, answer)
-        for part in range(3):
-            self._world.after(20 + part * self.machine.fast_ms // 4, self._calls, dispatch, Word.PROCESSING)
-        self._world.after(20 + self._work(), self._calls, dispatch, Word.COMPLETED)
-
-    def _calls_back_early(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._calls(dispatch, Word.COMPLETED)
-        self._world.after(self._rng.randrange(20), self._answers_after_all, dispatch, answer)
-
-    def _answers_after_all(self, dispatch: Dispatch, answer: Tell) -> None:
-        answer(Ended(**_of(dispatch), outcome=Outcome.ACCEPTED, http_status=202, responded_at=self._world.now))
-
-    def _calls_back_twice(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._accepts(dispatch, answer)
-        self._world.after(20 + self._work(), self._calls, dispatch, Word.COMPLETED, CALLBACK_TRIES, Word.COMPLETED)
-
-    def _calls_back_twice_otherwise(self, dispatch: Dispatch, answer: Tell) -> None:
-        self._accepts(dispatch, answer)
-        words = self._rng.sample((Word.COMPLETED, Word.FAILED), 2)
-        self._world.after(20 + self._work(), self._calls, dispatch, words[0], CALLBACK_TRIES, words[1])
-
-    def _is_late(self, dispatch: Dispatch, answer: Tell) -> None:
-        """Calls back once given up: while the slot lingers, while the task waits, or from a superseded attempt."""
-        self._accepts(dispatch, answer)
-        late = dispatch.timeout_ms + self._rng.choice((100, 2_000, 30_000))
-        self._world.after(late, self._calls, dispatch, Word.COMPLETED)
+    def forges(self, order: Order, task_id: str, attempt: int) -> None:
+        """Call back about an attempt of somebody else under the own proof."""
+        fact = CalledBack(task_id=task_id, attempt=attempt, word=Word.COMPLETED, result='"forged"')
+        fact.ref = self._host.door.next_ref()
+        self._log("forges", order, fact.ref, task_id, attempt)
+        self._host.door.call_back(fact, order.proof, lambda told: None)
 
 
-def _of(dispatch: Dispatch) -> dict[str, Any]:
-    return {"task_id": dispatch.task_id, "attempt": dispatch.attempt}
-
-
-def _result(dispatch: Dispatch, *, proof: bool = True) -> str:
+def made_of(order: Order, *, proof: bool = True) -> str:
     """What a backend makes of a task: who made it. Without a proof nobody can hold it to its attempt."""
-    return f'{{"task": "{dispatch.task_id}", "attempt": {dispatch.attempt if proof else "null"}}}'
+    return f'{{"task": "{order.dispatch.task_id}", "attempt": {order.dispatch.attempt if proof else "null"}}}'
+
+
+def _body(order: Order, status: int, word: str | None) -> bytes:
+    if status == 202:
+        return b""
+    if status != 200:
+        return b'{"error": "so it was"}'
+    return made_of(order).encode() if word is None else f'{{"status": "{word}", "error": "so it was"}}'.encode()

@@ -1,171 +1,163 @@
-"""The clients of the simulation: they submit, resend what was not answered, and meddle with tasks they know of."""
+"""The clients of the simulation: they submit what they wish for until they have it, and meddle with their tasks."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from random import Random
+from heapq import heappop, heappush
 from typing import Any
 
 from taskyard.domain.outcomes import Word
 from taskyard.domain.task import Spec
 from taskyard.engine.facts import CancelAsked, Fact, Judged, PurgeAsked, RetryAsked, Submitted
-from taskyard.engine.plan import Refusal, Result, SubmitDone
+from taskyard.engine.plan import Refusal, SubmitDone
+from taskyard.host.errors import Overloaded
+from tests.simulation.chance import About, Chance
+from tests.simulation.door import Told
 from tests.simulation.host import Host
 from tests.simulation.journal import Journal
-from tests.simulation.scenario import Scenario
+from tests.simulation.script import Meddling, Script, Wish
 from tests.simulation.world import World
 
-TYPES = ("chat-completion", "txt2img", "ocr")
-RESENDS = 20
+NOT_UTF8 = "\ud800"
+EAGER = 1_000
+FINAL = ("key_reused", "unstorable")
 
 
 class Clients:
-    """All clients of a run. `done` once as many tasks were admitted as the scenario wants."""
+    """All clients of a run. Wishes that the node has no room for wait until it may have some again."""
 
-    def __init__(self, world: World, scenario: Scenario, host: Host, journal: Journal, rng: Random) -> None:
-        self.done = False
+    def __init__(self, world: World, script: Script, host: Host, journal: Journal, chance: Chance) -> None:
         self._world = world
-        self._scenario = scenario
         self._host = host
         self._journal = journal
-        self._rng = rng
-        self._ids = 0
-        self._patience_until = 0  # after an error, nothing new for a while
+        self._chance = chance
+        self._wishes = {wish.index: wish for wish in script.wishes}
+        self._waiting: list[int] = []
+        self._unsettled = set(self._wishes)
+        self._tries: dict[int, int] = {}
+        self._meddlings: dict[int, list[Meddling]] = {}
+        self._patience_until = 0
         self._refused = 0  # in a row
-        self._outstanding = 0
-        self._known: list[tuple[str, str]] = []  # (task, owner)
-        self._keyed: list[Submitted] = []
+        self._asked = 0  # submissions without an answer yet
+        self._at_once = EAGER  # how many of those there may be
+        for meddling in script.meddlings:
+            self._meddlings.setdefault(meddling.wish, []).append(meddling)
 
-    def go_on(self) -> None:
-        """Submit a burst, and plan the next one."""
-        if self._host.admitted >= self._scenario.tasks:
-            self.done = True
-            return
-        rng, scenario = self._rng, self._scenario
-        if self._world.now < self._patience_until or self._host.admitted + self._outstanding >= scenario.tasks:
-            self._world.at(max(self._patience_until, self._world.now + 100), self.go_on)
-            return
-        burst = rng.randrange(scenario.burst) + 1 if not self._refused else 1
-        for _ in range(burst):
-            self._submit(self._new(), RESENDS)
-            if rng.random() < scenario.meddling:
-                self._world.after(rng.randrange(10_000), self._meddle)
-        gap = burst * scenario.span_ms / scenario.tasks
-        self._world.after(int(rng.expovariate(1) * gap), self.go_on)
+    def start(self) -> None:
+        """Let all wishes come at their times."""
+        for wish in self._wishes.values():
+            self._world.at(self._world.start + wish.at, self._want, wish.index)
+
+    def done(self) -> bool:
+        """Whether every wish came to something."""
+        return not self._unsettled
 
     # --- submissions -------------------------------------------------------------------------------------------------
 
-    def _new(self) -> Submitted:
-        rng, scenario = self._rng, self._scenario
-        if self._keyed and rng.random() < 0.1:
-            return self._repeated(rng.choice(self._keyed))
-        capabilities, group, pin = rng.choice(scenario.lanes)
-        spec = Spec(
-            id=self._new_id(),
-            owner=rng.choice(scenario.owners),
-            type=rng.choice(TYPES),
-            created_at=self._world.now,
-            priority=rng.choice((0, 0, 0, 5, 10)),
-            capabilities=capabilities,
-            group=group,
-            pin=pin,
-            timeout_ms=rng.choice((6_000, 15_000)),
-            max_retries=rng.choice((0, 1, 3, 3)),
-            backoff_base_ms=rng.choice((1, 1_000)),
-            backoff_cap_ms=8_000,
-        )
-        if rng.random() < scenario.limits_share:
-            spec = replace(spec, **self._own_limits())
-        fact = Submitted(spec=spec, payload=f'{{"of": "{spec.id}"}}')
-        if rng.random() < scenario.keys:
-            fact.key, fact.key_hash = f"key {spec.id}", f"hash of {spec.id}"
-            self._keyed.append(fact)
-        return fact
+    def _want(self, index: int) -> None:
+        heappush(self._waiting, index)
+        self._go_on()
 
-    def _own_limits(self) -> dict[str, Any]:
-        rng, short = self._rng, self._scenario.short
-        return {
-            "run_at": self._world.now + rng.choice((-1_000, 500, 20_000)) if rng.random() < 0.4 else None,
-            "ttl_ms": int(rng.choice((5_000, 60_000)) * short) if rng.random() < 0.5 else None,
-            "queue_timeout_ms": int(rng.choice((2_000, 20_000)) * short) if rng.random() < 0.4 else None,
-            "heartbeat_timeout_ms": int(rng.choice((1_000, 5_000)) * short) if rng.random() < 0.3 else None,
-        }
+    def _go_on(self) -> None:
+        """Submit what waits; after a refusal not before it is time, and few at once to begin with."""
+        while self._waiting and self._world.now >= self._patience_until and self._asked < self._at_once:
+            self._submit(self._wishes[heappop(self._waiting)])
 
-    def _repeated(self, fact: Submitted) -> Submitted:
-        """The same key again, now and then with another body."""
-        spec = replace(fact.spec, id=self._new_id(), created_at=self._world.now)
-        again = Submitted(spec=spec, payload=fact.payload, key=fact.key, key_hash=fact.key_hash)
-        if self._rng.random() < 0.3:
-            again.key_hash = "hash of another body"
-        return again
+    def _have_patience(self, index: int, wait: int) -> None:
+        heappush(self._waiting, index)
+        self._refused += 1
+        self._at_once = 1
+        self._patience_until = max(self._patience_until, self._world.now + wait)
+        self._world.after(wait, self._go_on)
 
-    def _new_id(self) -> str:
-        self._ids += 1
-        return f"task_{self._world.now:012x}7{self._ids:019x}"
+    def _submit(self, wish: Wish) -> None:
+        tries = self._tries[wish.index] = self._tries.get(wish.index, 0) + 1
+        fact = _submission(wish, tries, self._host.now())
+        ref = fact.ref = self._host.door.next_ref()
+        self._journal.write(self._world.now, "client", "submits", ref, _as_told(fact))
+        self._asked += 1
 
-    def _submit(self, fact: Submitted, resends: int) -> None:
-        spec = fact.spec
-        fact.ref = self._host.next_ref()
-        self._journal.write(self._world.now, "client", "submits", fact.ref, _as_told(fact))
-
-        self._outstanding += 1
-
-        def answered(result: Result | None) -> None:
-            self._outstanding -= 1
+        def answered(told: Told) -> None:
+            self._asked -= 1
             write, now = self._journal.write, self._world.now
-            if isinstance(result, SubmitDone):
-                write(now, "client", "acked", fact.ref, result.task_id, result.replayed)
-                self._known.append((result.task_id, spec.owner))
-                self._refused = 0
-            elif isinstance(result, Refusal):
-                write(now, "client", "refused", fact.ref, result.code)
-                if result.code != "key_reused":
-                    self._refused += 1
-                    self._patience_until = now + min(500 << self._refused, 30_000)
+            if isinstance(told, SubmitDone):
+                write(now, "client", "acked", ref, told.task_id, told.replayed)
+                self._settle(wish)
+                for meddling in self._meddlings.pop(wish.index, ()):
+                    self._world.after(meddling.after, self._meddle, meddling, told.task_id, wish.owner)
+            elif isinstance(told, Refusal):
+                write(now, "client", "refused", ref, told.code)
+                if told.code in FINAL:
+                    self._settle(wish)
+                else:
+                    self._have_patience(wish.index, min(500 << min(self._refused, 6), 30_000))
+            elif isinstance(told, Overloaded):
+                write(now, "client", "shed", ref)
+                self._have_patience(wish.index, told.retry_after_ms)
             else:
-                self._patience_until = now + 200
-                write(now, "client", "unanswered", fact.ref)
-                if fact.key is not None and resends:
-                    self._world.after(self._rng.randrange(3_000), self._resend, fact, resends - 1)
+                write(now, "client", "unanswered", ref)
+                wait = 200 + self._chance.below(2_000, About.CLIENT, wish.index, tries)
+                self._have_patience(wish.index, wait)
 
-        self._host.ask(fact, answered)
+        self._host.door.ask(fact, answered)
 
-    def _resend(self, fact: Submitted, resends: int) -> None:
-        """Once more under the same key; the front door gives it an id of its own."""
-        spec = replace(fact.spec, id=self._new_id(), created_at=self._world.now)
-        self._submit(Submitted(spec=spec, payload=fact.payload, key=fact.key, key_hash=fact.key_hash), resends)
+    def _settle(self, wish: Wish) -> None:
+        self._unsettled.discard(wish.index)
+        self._refused = 0
+        self._at_once = min(2 * self._at_once, EAGER)
+        self._go_on()
 
     # --- what people do to tasks -------------------------------------------------------------------------------------
 
-    def _meddle(self) -> None:
-        rng = self._rng
-        if not self._known:
-            return
-        recent = self._known[-60:] if rng.random() < 0.7 else self._known
-        task_id, owner = rng.choice(recent)
-        self._meddle_with(task_id, owner)
-        if rng.random() < 0.3:
-            self._meddle_with(task_id, owner)  # two people at once
-
-    def _meddle_with(self, task_id: str, owner: str) -> None:
-        rng = self._rng
-        who: str | None = owner
-        if rng.random() < 0.2:
-            who = rng.choice((None, "stranger"))
+    def _meddle(self, meddling: Meddling, task_id: str, owner: str) -> None:
+        who = {"owner": owner, "admin": None}.get(meddling.who, meddling.who)
         told: dict[str, Any] = {"task_id": task_id, "owner": who, "who": who or "admin"}
-        kind = rng.random()
         fact: Fact
-        if kind < 0.4:
+        if meddling.kind == "cancel":
             fact = CancelAsked(**told)
-        elif kind < 0.75:
+        elif meddling.kind == "retry":
             fact = RetryAsked(**told)
-        elif kind < 0.9:
-            word = rng.choice((Word.COMPLETED, Word.FAILED, Word.TIMEOUT, Word.CANCELLED, Word.PROCESSING))
-            result = f'{{"task": "{task_id}", "attempt": null}}' if word is Word.COMPLETED else None
-            fact = Judged(**told, word=word, result=result)
-        else:
+        elif meddling.kind == "purge":
             fact = PurgeAsked(**told)
-        self._host.ask(fact, lambda result: None)
+        else:
+            result = f'{{"task": "{task_id}", "attempt": null}}' if meddling.word is Word.COMPLETED else None
+            fact = Judged(**told, word=meddling.word, result=result)
+        self._host.door.ask(fact, lambda result: None)
+
+
+def _submission(wish: Wish, tries: int, now: int) -> Submitted:
+    """What the front door makes of a call: each has a task id of its own."""
+    capabilities, group, pin = wish.lane
+    task_id = f"task_{now:012x}7{wish.index:012x}{tries:07x}"
+    spec = Spec(
+        id=task_id,
+        owner=wish.owner,
+        type=wish.type,
+        created_at=now,
+        priority=wish.priority,
+        capabilities=capabilities,
+        group=group,
+        pin=pin,
+        run_at=None if wish.run_in is None else now + wish.run_in,
+        timeout_ms=wish.timeout,
+        ttl_ms=wish.ttl,
+        queue_timeout_ms=wish.queue_timeout,
+        heartbeat_timeout_ms=wish.heartbeat_timeout,
+        max_retries=wish.max_retries,
+        backoff_base_ms=wish.backoff_base,
+        backoff_cap_ms=8_000,
+    )
+    fact = Submitted(spec=spec, payload=f'{{"of": "{task_id}"}}')
+    if wish.unstorable:
+        fact.payload = f'"{NOT_UTF8}"'
+    if wish.keyed:
+        key = wish.index if wish.repeats is None else wish.repeats
+        fact.key, fact.key_hash = f"key {key}", "another body" if wish.otherwise else f"body {key}"
+    return fact
+
+
+def number_of(task_id: str) -> int:
+    """The wish that a task was submitted for."""
+    return int(task_id[18:30], 16)
 
 
 def _as_told(fact: Submitted) -> dict[str, Any]:
@@ -191,4 +183,5 @@ def _as_told(fact: Submitted) -> dict[str, Any]:
         "payload": fact.payload,
         "key": fact.key,
         "hash": fact.key_hash,
+        "unstorable": NOT_UTF8 in fact.payload,
     }

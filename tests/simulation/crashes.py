@@ -1,4 +1,4 @@
-"""Crashes: the points at which a node dies or its commit fails, between any two steps of a turn."""
+"""Crashes: the points at which a node dies or its store fails, between any two steps of a turn."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from taskyard.store.connection import Connection, Value
 
 
 class Stage(StrEnum):
-    """Where it happens. The process dies, but for the two in which only the commit fails."""
+    """Where it happens. The process dies, but for those in which only the store fails."""
 
     BEFORE_LOOKUP = "before the lookup"
+    IN_LOOKUP = "the lookup fails"
     BEFORE_TURN = "after the lookup, before the turn"
     BEFORE_COMMIT = "after the turn, before the commit"
     IN_COMMIT = "in the commit: a statement fails and all is rolled back"
+    STORE_AWAY = "a commit fails and the store stays away for a while"
     AFTER_COMMIT = "the commit is done and its outcome unknown"
     BEFORE_SETTLE = "after the commit, before what it read is taken in"
     BEFORE_EFFECTS = "after the turn, before its effects"
@@ -33,30 +34,36 @@ ARMED = tuple(stage for stage in Stage if stage is not Stage.STOPPED)
 IN_RECOVERY = (Stage.IN_RECOVERY, Stage.RECOVERY_COMMIT, Stage.AFTER_RECOVERY)
 
 
-class Crashes:
-    """Decides when a crash happens: one is armed for each equal share of a run, and goes off at its stage."""
+OVERDUE_MS = 2_000
+NEXT_BEST = (Stage.BEFORE_COMMIT, Stage.BEFORE_EFFECTS)
 
-    def __init__(self, rng: Random, crashes: int, tasks: int) -> None:
-        # Every task is admitted and most end, which is twice as many steps: all crashes come well before the last one.
-        steps = tasks * 1.2
-        self._due = sorted(int((n + rng.random()) * steps / crashes) for n in range(crashes)) if crashes else []
-        self._rng = rng
+
+class Crashes:
+    """Decides when a crash happens. `planned` are times and stages; one is armed when its time has come.
+
+    One whose stage does not come (no turn looks anything up, say) happens at the next best one.
+    """
+
+    def __init__(self, planned: Iterable[tuple[int, Stage]]) -> None:
+        self._planned = sorted(planned)
         self._armed: Stage | None = None
+        self._overdue_at = 0
         self.happened: list[Stage] = []
 
-    def arm(self, steps: int) -> None:
-        """So many times was a task admitted or ended."""
-        if self._armed is None and self._due and steps >= self._due[0]:
-            self._due.pop(0)
-            self._armed = self._rng.choice(ARMED)
+    def outstanding(self) -> bool:
+        """Whether some have not happened yet."""
+        return bool(self._planned) or self._armed is not None
 
-    def strikes(self, stage: Stage) -> bool:
+    def strikes(self, stage: Stage, now: int) -> bool:
         """Whether it happens here."""
         if self._armed is None:
-            return False
-        if self._armed in IN_RECOVERY and stage is Stage.BEFORE_LOOKUP:
+            if not self._planned or now < self._planned[0][0]:
+                return False
+            self._armed = self._planned.pop(0)[1]
+            self._overdue_at = now + OVERDUE_MS
+        if self._armed in IN_RECOVERY and stage is Stage.BEFORE_LOOKUP and now < self._overdue_at:
             return True  # the way into a recovery
-        if self._armed is not stage:
+        if self._armed is not stage and (now < self._overdue_at or stage not in NEXT_BEST):
             return False
         self._armed = None
         self.happened.append(stage)

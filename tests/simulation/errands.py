@@ -6,11 +6,12 @@ An errand dies with the process that began it. Knows the yard and who is told of
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 from typing import Any, Protocol
 
 from taskyard.engine.facts import Checked, Fact, SlotFreed
 from taskyard.engine.plan import Abort, AnyEffect, Check, Dispatch
+from taskyard.host.keys import Keys
+from tests.simulation.chance import About, Chance
 from tests.simulation.world import World
 
 Tell = Callable[[Fact], None]
@@ -21,7 +22,7 @@ CHECKED_WITHIN_MS = 50
 class Yard(Protocol):
     """The backends, by the id under which they are registered."""
 
-    def post(self, dispatch: Dispatch, answer: Tell) -> None:
+    def post(self, dispatch: Dispatch, proof: str, answer: Tell) -> None:
         """A dispatch arrives; `answer` takes the dispatcher's word on it, if one ever comes."""
 
     def cancel(self, server_id: str, task_id: str, attempt: int) -> bool:
@@ -37,13 +38,15 @@ class Yard(Protocol):
 class Errands:
     """`sending` are the attempts whose dispatch has no answer yet; `tell` takes the facts that errands bring back."""
 
-    def __init__(self, world: World, rng: Random, tell: Tell) -> None:
+    def __init__(self, world: World, chance: Chance, keys: Keys, tell: Tell) -> None:
         self.yard: Yard
         self.sending: set[tuple[str, int]] = set()
         self._world = world
-        self._rng = rng
+        self._chance = chance
+        self._keys = keys
         self._tell = tell
         self._life = 0
+        self._begun = 0
 
     def run(self, effect: AnyEffect) -> None:
         """Begin an errand; effects that need none are ignored."""
@@ -63,7 +66,10 @@ class Errands:
             self.yard.hang_up(*attempt)
 
     def _later(self, within: int, do: Callable[[Any], None], effect: AnyEffect) -> None:
-        self._world.after(int(self._rng.random() * within), self._if_alive, do, self._life, effect)
+        now = self._world.now
+        self._begun += 1
+        delay = self._chance.below(within, About.ERRAND, now, self._begun & 7)
+        self._world.after(delay, self._if_alive, do, self._life, effect)
 
     def _if_alive(self, do: Callable[[Any], None], life: int, effect: AnyEffect) -> None:
         if life == self._life:
@@ -80,7 +86,7 @@ class Errands:
                 self.sending.discard(attempt)
                 self._tell(fact)
 
-        self.yard.post(dispatch, answer)
+        self.yard.post(dispatch, self._keys.proof(*attempt, dispatch.server_id), answer)
 
     def _abort(self, abort: Abort) -> None:
         attempt = abort.task_id, abort.attempt

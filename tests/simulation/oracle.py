@@ -4,22 +4,27 @@ It keeps a ledger of tasks and one of servers from the log of committed turns, a
 promise that is broken. Shares no code with Taskyard and imports nothing of it; `oracle_database` adds what only the
 database can tell.
 
-| author  | what       | details                                                                                   |
-|---------|------------|-------------------------------------------------------------------------------------------|
-| client  | submits    | ref, spec                                                                                 |
-| client  | acked      | ref, task, replayed                                                                       |
-| client  | refused    | ref, code                                                                                 |
-| client  | unanswered | ref                                                                                       |
-| host    | turn       | facts, effects, queue rows (task, avoid, due), whether there is more to do                |
-| host    | recovered  | the same, of the plan with which a node starts                                            |
-| host    | crash      | stage                                                                                     |
-| backend | begins     | server, task, attempt, payload                                                            |
-| backend | ends       | server, task, attempt                                                                     |
+| author  | what             | details                                                                             |
+|---------|------------------|-------------------------------------------------------------------------------------|
+| client  | submits          | ref, spec                                                                           |
+| client  | acked            | ref, task, replayed                                                                 |
+| client  | refused          | ref, code                                                                           |
+| client  | shed, unanswered | ref                                                                                 |
+| host    | starts           |                                                                                     |
+| host    | turn             | when, by the node's clock, facts, effects, queue rows (task, avoid, due), more due? |
+| host    | recovered        | the same, of the plan with which a node starts; whether it drains                   |
+| host    | crash            | stage                                                                               |
+| host    | hears            | task, attempt: the dispatcher was told how it ended                                 |
+| host    | refuses, sheds   | kind of fact, ref, for an end also task and attempt                                 |
+| host    | sweeps           | ended before, keys expired before, most                                             |
+| backend | begins           | server, task, attempt, payload                                                      |
+| backend | ends             | server, task, attempt                                                               |
+| backend | answers, …       | server, task, attempt, what it says (see `oracle_words`)                            |
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +32,7 @@ from tests.simulation.oracle_facts import ABOUT_TASKS, TurnFacts
 from tests.simulation.oracle_fates import Fates
 from tests.simulation.oracle_servers import Attempt, Box, Boxes, Violation
 from tests.simulation.oracle_tasks import Known, Tasks
+from tests.simulation.oracle_words import Words
 
 RECOVERY_GRACE_MS = 60_000
 SLACK_MS = 5_000
@@ -38,42 +44,102 @@ class Oracle:
 
     def __init__(self, linger: int, offline_grace: int, key_life: int, max_lost: int) -> None:
         self.tasks = Tasks()
-        self.boxes = Boxes(linger)
+        self.reached: Counter[str] = Counter()
+        self.boxes = Boxes(linger, self.reached)
         self.keys: dict[tuple[str, str], tuple[str, str, int]] = {}  # (owner, key) -> (hash, task, expiry)
+        self.keys_swept = 0  # those that expired before may be gone
         self.acked: set[str] = set()
         self.turns = 0
         self.started_at = 0
         self.more = False  # the last turn left something to be done at once
         self._key_life = key_life
-        self._fates = Fates(self.tasks, self.boxes, max_lost, offline_grace)
-        self._submits: dict[int, dict[str, Any]] = {}
+        self._words = Words(self.reached)
+        self._fates = Fates(self.tasks, self.boxes, self._words, max_lost, offline_grace)
+        self._submits: dict[int, tuple[dict[str, Any], int]] = {}  # ref -> spec, and how often there was trouble before
         self._active: defaultdict[str, dict[Attempt, int]] = defaultdict(dict)  # backend -> attempt -> slots then
         self._now = 0
+        self._stored_at = 0  # by the node's clock, the last turn that admitted or tried a task
+        self._ahead: int | None = None  # of the node's clock, in this life of the process
+        self._troubles = 0
+        self._up = False
 
     def read(self, entry: tuple[Any, ...]) -> None:
         """Judge one entry. Raises `Violation`."""
-        now, author, what, *details = entry
+        _, author, what, *details = entry
         if author == "host":
-            if what == "turn":
-                self._turn(now, *details)
-            elif what == "recovered":
-                self._recovered(now, *details)
+            self._read_host(what, details)
         elif author == "client":
-            if what == "submits":
-                self._submits[details[0]] = details[1]
-            elif what == "acked":
-                self._acked(*details)
+            self._read_client(what, *details)
         elif what == "begins":
             self._begins(*details)
         elif what == "ends":
             self._active[details[0]].pop((details[1], details[2]), None)
+        elif what == "is turned away":
+            if details[1] in self.tasks.by_id and not self.tasks.may_be_gone(details[1]):
+                raise Violation("proof", f"{details} called back under its own proof and was turned away")
+        else:
+            self._words.read(what, *details)
+
+    def _read_host(self, what: str, details: list[Any]) -> None:
+        if what == "turn":
+            self._tell_time(*details[:2])
+            self._turn(*details[1:])
+        elif what == "recovered":
+            self._tell_time(*details[:2])
+            self._recovered(*details[1:])
+        elif what == "hears":
+            self._words.heard((details[0], details[1]))
+        elif what == "starts":
+            self._words.died()
+            self._ahead = None
+        elif what == "crash":
+            self._troubles += 1
+            self._up = False
+        elif what == "refuses":
+            self._refuses(*details)
+        elif what == "sheds":
+            self._words.shed(*details)
+        elif what == "sweeps":
+            ended_before, self.keys_swept, most = details
+            self.reached["swept"] += self.tasks.sweep(ended_before, most)
+
+    def _tell_time(self, at: int, now: int) -> None:
+        """The node's clock moves with the monotonic one; from life to life it never goes back."""
+        if now < self._stored_at:
+            raise Violation("time", f"a task was admitted or tried at {self._stored_at}, and now it is {now}")
+        if self._ahead is None:
+            self.reached["starts with the clock set back"] += now > at and self._now > at
+            self.reached["starts with the clock put forward"] += now - max(at, self._now) > RECOVERY_GRACE_MS
+        elif now - at != self._ahead:
+            raise Violation("time", f"the node's clock went {now - at - self._ahead} ms astray while it ran")
+        self._ahead = now - at
+
+    def _read_client(self, what: str, ref: int, *details: Any) -> None:
+        if what == "submits":
+            self._submits[ref] = details[0], self._troubles if self._up else -1
+            return
+        spec, troubles = self._submits[ref]
+        if what == "acked":
+            self._acked(spec, *details)
+        elif what == "refused" and details[0] == "unstorable" and not spec["unstorable"]:
+            raise Violation("one bad fact spoils only itself", f"{spec} was refused")
+        elif what == "unanswered" and self._up and troubles == self._troubles:
+            raise Violation("calls are answered", f"nothing happened to the node, and nobody answered {spec}")
+
+    def _refuses(self, kind: str, ref: int, *about: Any) -> None:
+        spec, _ = self._submits.get(ref, ({"unstorable": False}, 0))
+        if spec["unstorable"]:
+            self.reached["unstorable Submitted"] += 1
+        else:
+            self._words.refused(kind, ref, *about)
 
     # --- clients and backends ----------------------------------------------------------------------------------------
 
-    def _acked(self, ref: int, task_id: str, replayed: bool) -> None:
-        spec = self._submits[ref]
+    def _acked(self, spec: dict[str, Any], task_id: str, replayed: bool) -> None:
         task = self.tasks.by_id.get(task_id)
         if task is None:
+            if replayed and task_id in self.tasks.swept:
+                return
             raise Violation("acknowledged is stored", f"{task_id} was acknowledged and no committed turn admitted it")
         if not replayed and task_id != spec["id"]:
             raise Violation("acknowledged is stored", f"{spec['id']} was answered with {task_id}")
@@ -90,6 +156,7 @@ class Oracle:
         if payload != task.spec["payload"]:
             raise Violation("payload", f"{server} got {payload!r} for {task_id}")
         attempt = task_id, number
+        self._words.began(attempt)
         active = self._active[server]
         active[attempt] = self.boxes.ceilings[attempt]
         held = [one for one in active if one not in self._fates.given_up or one in self.boxes.attempts]
@@ -98,9 +165,12 @@ class Oracle:
 
     # --- turns -------------------------------------------------------------------------------------------------------
 
-    def _recovered(self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], again: bool) -> None:
+    def _recovered(
+        self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], again: bool, draining: bool
+    ) -> None:
         self.started_at = now
-        self.boxes.recovered(now)
+        self._up = True
+        self.boxes.recovered(now, draining=draining)
         for task in self.tasks.live.values():
             if task.trial is not None:
                 if task.trial.limit_at == task.trial.started_at + task.spec["timeout"]:  # it is put off once
@@ -123,9 +193,12 @@ class Oracle:
         self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], *, recovery: bool = False
     ) -> list[Known]:
         self._now = now
+        if any(effect[0] in ("dispatch", "over") or effect[2::2] == ("submit", False) for effect in effects):
+            self._stored_at = now
         said = TurnFacts(self.tasks, facts, effects)
         self._fates.begin(now, said, recovery=recovery)
         for fact in said.all:
+            self._words.taken(fact)
             self._note(fact, said)
         gone = _gone_at_once(effects) if any(fact[0] == "unregistered" for fact in facts) else {}
         self.boxes.take(now, said.all, said.answers, set(gone.values()))
@@ -155,10 +228,16 @@ class Oracle:
                 trial.responded_at = trial.responded_at if fact[-3] is None else fact[-3]
                 trial.accept(self._now, fact[4] == "accepted")
         elif kind == "called_back":
+            if fact[3] != task.attempts:
+                self.reached["callbacks of superseded attempts"] += 1
+                if said.taken(fact):
+                    raise Violation("fence", f"attempt {fact[3]} of {task} is not the latest: {fact} was taken")
+            elif trial is not None and not said.ended_before(fact):
+                self.reached["callbacks before the answer"] += not trial.accepted
+                if not said.taken(fact):
+                    raise Violation("callbacks are heard", f"{fact} speaks of an attempt under way: {task}")
             if trial is not None:
                 trial.accept(self._now, fact[4] == "PROCESSING")
-            if fact[3] != task.attempts and said.taken(fact):
-                raise Violation("fence", f"attempt {fact[3]} of {task} is not the latest: {fact} was taken")
         elif kind != "slot_freed" and fact[3] not in (None, task.spec["owner"]) and said.taken(fact):
             raise Violation("tenants", f"{fact} on a task of {task.spec['owner']} was taken")
 
@@ -181,7 +260,7 @@ class Oracle:
 
     def _answer(self, effect: Any) -> None:
         _, ref, kind, *details = effect
-        spec = self._submits.get(ref)
+        spec, _ = self._submits.get(ref, (None, 0))
         if kind == "task":
             self._fates.told(ref, *details)
         elif spec is not None and kind == "submit":
@@ -192,6 +271,8 @@ class Oracle:
                 raise Violation("idempotency", f"key {spec['key']} was refused as reused: {known}")
 
     def _admitted(self, spec: dict[str, Any], task_id: str, replayed: bool) -> None:
+        if spec["unstorable"] and not replayed:
+            raise Violation("one bad fact spoils only itself", f"{spec} was taken")
         name = spec["owner"], spec["key"]
         known = self._known_key(spec)
         if known is None and replayed:

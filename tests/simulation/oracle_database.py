@@ -54,13 +54,13 @@ class Audit:
                 raise Violation("history", f"{task_id}: attempts {first} to {last} are counted as {count}")
             outcomes = history.setdefault(task_id, {})
             outcomes[outcome] = outcomes.get(outcome, 0) + count
-        seen = 0
         known = self._oracle.tasks.by_id
-        for task_id, number, *ended in self._db.execute(_TASKS):
+        stored = list(self._db.execute(_TASKS))
+        self._oracle.tasks.forget(known.keys() - {row[0] for row in stored})
+        for task_id, number, *ended in stored:
             task = known.get(task_id)
             if task is None:
                 raise Violation("rows", f"{task_id} is stored and no committed turn admitted it")
-            seen += 1
             status = "PROCESSING" if task_id in runs else STATUS[number]
             if status != task.status:
                 raise Violation("rows", f"{task_id} is {task.status} by the log and {status} in the store")
@@ -69,8 +69,10 @@ class Audit:
             self._live(task, queue.get(task_id), runs.get(task_id), ended)
             if history.get(task_id, {}) != task.history:
                 raise Violation("history", f"{task} has {history.get(task_id)} in its history, not {task.history}")
-        if seen != len(known):
-            raise Violation("nothing lost", f"{len(known)} tasks were admitted and {seen} are stored")
+        if strays := history.keys() - known.keys():
+            raise Violation("rows", f"a history of nobody: {strays}")
+        if strays := {row[0] for row in self._db.execute("SELECT task_id FROM payload")} - known.keys():
+            raise Violation("rows", f"payloads of nobody: {strays}")
 
     def _live(self, task: Known, queue: Any, run: Any, ended: list[Any]) -> None:
         if queue is not None:
@@ -117,8 +119,14 @@ class Audit:
     def _keys(self) -> None:
         rows = self._db.execute("SELECT owner, key, hash, task_id, expires_at FROM idempotency")
         stored = {(owner, key): (body, task_id, expiry) for owner, key, body, task_id, expiry in rows}
-        if stored != self._oracle.keys:
-            raise Violation("idempotency", f"keys stored {stored} and by the log {self._oracle.keys}")
+        known = self._oracle.keys
+        for name in known.keys() - stored.keys():
+            if known[name][2] < self._oracle.keys_swept:
+                del known[name]
+        if stored != known:
+            wrong = sorted(name for name in {*stored, *known} if stored.get(name) != known.get(name))
+            told = [(name, stored.get(name), known.get(name)) for name in wrong[:3]]
+            raise Violation("idempotency", f"keys as stored and as they should be: {told}")
 
     # --- counters ----------------------------------------------------------------------------------------------------
 

@@ -61,6 +61,8 @@ class TurnFacts:
                 return False
             if earlier[0] == "called_back" and earlier[3] == fact[3] and earlier[4] != "PROCESSING":
                 return True
+            if earlier[0] == "ended" and earlier[3] == fact[3] and earlier[4] != "accepted":
+                return True
             if earlier[0] in ("cancel", "judged") and self.taken(earlier):
                 return True
         return False

@@ -10,15 +10,17 @@ from typing import Any
 from tests.simulation.oracle_facts import TurnFacts
 from tests.simulation.oracle_servers import Attempt, Box, Boxes, Violation
 from tests.simulation.oracle_tasks import Known, Tasks, Trial
+from tests.simulation.oracle_words import Words
 
 
 class Fates:
     """Follows attempts and statuses through the effects of a turn."""
 
-    def __init__(self, tasks: Tasks, boxes: Boxes, max_lost: int, offline_grace: int) -> None:
+    def __init__(self, tasks: Tasks, boxes: Boxes, words: Words, max_lost: int, offline_grace: int) -> None:
         self.given_up: set[Attempt] = set()
         self._tasks = tasks
         self._boxes = boxes
+        self._words = words
         self._max_lost = max_lost
         self._offline_grace = offline_grace
         self._now = 0
@@ -55,6 +57,7 @@ class Fates:
         if limit_at != now + task.spec["timeout"]:
             raise Violation("timeout", f"attempt {number} of {task_id} ends at {limit_at}")
         task.attempts = number
+        self._tasks.attempts += 1
         task.trial = Trial(number, server, now, limit_at, beat_at=now)
         task.status, task.ready, task.due_at, task.queue_deadline = "PROCESSING", False, None, None
         return task
@@ -71,12 +74,15 @@ class Fates:
         trial = task.trial
         if trial is None or (trial.number, trial.server) != (number, server):
             raise Violation("fence", f"attempt {number} of {task_id} on {server} ended; under way is {trial}")
-        if outcome == "lost" and not self._recovery:
+        if outcome == "lost" and self._recovery:
+            self._words.lost((task_id, number))
+        elif outcome == "lost":
             self._check_lost(task_id, self._boxes.by_id[server])
         task.trial = None
         task.last_outcome = outcome
         if outcome != "completed":
             task.history[outcome] = task.history.get(outcome, 0) + 1
+            self._tasks.outcomes[outcome] += 1
         self._tasks.counters.attempt(self._now, task, trial, outcome)
         attempt = task_id, number
         given_up = (

@@ -5,7 +5,7 @@ Kept from the facts and effects of committed turns alone. Shares no code with Ta
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,11 @@ class Violation(Exception):
     """A promise was broken. `rule` is the promise's short name."""
 
     def __init__(self, rule: str, details: str) -> None:
-        super().__init__(f"{rule}: {details}")
+        super().__init__(rule, details)  # as pickle wants it
         self.rule = rule
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
 
 
 @dataclass
@@ -147,8 +150,9 @@ class Box:
 class Boxes:
     """All registered servers, kept up to date from the facts of each turn."""
 
-    def __init__(self, linger: int) -> None:
+    def __init__(self, linger: int, reached: Counter[str]) -> None:
         self.linger = linger
+        self._reached = reached
         self.by_id: dict[str, Box] = {}
         self.attempts: dict[Attempt, Box] = {}  # those that hold a slot
         self.ceilings: dict[Attempt, int] = {}  # how many slots the server had when the attempt was dispatched
@@ -230,6 +234,10 @@ class Boxes:
             box.failed()
 
     def _changed(self, now: int, kind: str, fact: Any, box: Box) -> None:
+        if None in box.slots.values():
+            what = {"maintenance": "maintenance", "unregistered": "removed", "registered": "registered anew"}.get(kind)
+            if what is not None and fact[2] is not True:
+                self._reached[f"{what} in mid-flight"] += 1
         if kind == "maintenance":
             box.maintenance = fact[3]
         elif kind == "unregistered":
@@ -329,8 +337,8 @@ class Boxes:
                 box.believe()
             self._registered_anew = any(box.unsure for box in self.by_id.values())
 
-    def recovered(self, now: int) -> None:
-        """The node started anew."""
-        self.draining = False
+    def recovered(self, now: int, *, draining: bool) -> None:
+        """The node's memory was built anew."""
+        self.draining = draining
         for box in self.by_id.values():
             box.forget_what_was_not_stored(now)

@@ -57,6 +57,7 @@ class Known:
     history: dict[str, int] = field(default_factory=dict)  # ended attempts by outcome, but for those that completed
     last_outcome: str = ""
     ended_by: int | None = None
+    ended_at: int = 0
     purged: bool = False
     retried: bool = False
     hearsay: bool = False  # a word about it came without a proof
@@ -114,7 +115,13 @@ class Tasks:
     def __init__(self) -> None:
         self.by_id: dict[str, Known] = {}
         self.live: dict[str, Known] = {}
+        self.swept: set[str] = set()
+        self.to_go = 0  # so many of those that ended before `ended_before` are gone, nobody knows which
         self.counters = Counters()
+        self.admitted = 0
+        self.attempts = 0
+        self.outcomes: Counter[str] = Counter()  # of attempts that did not complete
+        self._ended_before = 0
         self._place = 0
         self._ready: defaultdict[Lane, list[tuple[tuple[int, int], str]]] = defaultdict(list)
 
@@ -129,6 +136,7 @@ class Tasks:
         self._set_limits(task, start)
         self.move_back(task)
         self.by_id[task.id] = self.live[task.id] = task
+        self.admitted += 1
         self.counters.add(task, "created")
         self.counters.add_hour(now, "created")
         return task
@@ -160,10 +168,38 @@ class Tasks:
             raise Violation("ends once", f"{task.id} was {task.status} and ended again as {status}")
         if task.trial is not None:
             raise Violation("ends once", f"{task.id} ended as {status} while attempt {task.trial.number} was under way")
-        task.status, task.ready, task.due_at = status, False, None
+        task.status, task.ready, task.due_at, task.ended_at = status, False, None, now
         del self.live[task.id]
         self.counters.add(task, ENDS[status])
         self.counters.add_hour(now, ENDS[status])
+
+    # --- the sweep ---------------------------------------------------------------------------------------------------
+
+    def may_be_gone(self, task_id: str) -> bool:
+        """Whether a sweep may have removed a task."""
+        task = self.by_id[task_id]
+        return task.ended and task.ended_at < self._ended_before
+
+    def sweep(self, ended_before: int, most: int) -> int:
+        """At most so many of the tasks that ended before a time were removed; returns how many it must have been."""
+        self._ended_before = ended_before
+        old = sum(1 for task_id in self.by_id if self.may_be_gone(task_id))
+        gone = min(most, old - self.to_go)
+        self.to_go += gone
+        return gone
+
+    def forget(self, missing: set[str]) -> None:
+        """These are stored no longer: they must be what sweeps removed. Raises `Violation`."""
+        wrong = [self.by_id[task_id] for task_id in missing if not self.may_be_gone(task_id)]
+        if wrong or len(missing) != self.to_go:
+            told = f"{len(missing)} tasks are gone, {self.to_go} should be; not to be swept were {wrong[:2]}"
+            raise Violation("nothing lost", told)
+        self.to_go = 0
+        for task_id in missing:
+            task = self.by_id.pop(task_id)
+            for name in ("created", ENDS[task.status]):
+                self.counters.sums["removed", task.spec["type"], name] += 1
+        self.swept |= missing
 
     # --- the order ---------------------------------------------------------------------------------------------------
 
@@ -184,8 +220,8 @@ class Tasks:
         heap = self._ready[lane]
         while heap:
             key, task_id = heap[0]
-            task = self.by_id[task_id]
-            if task.ready and not task.avoid and task.key == key:
+            task = self.by_id.get(task_id)  # none: swept since
+            if task is not None and task.ready and not task.avoid and task.key == key:
                 return task
             heappop(heap)
         return None

@@ -1,4 +1,4 @@
-"""One run: a seed becomes a scenario, the scenario a world, and the oracle says what was wrong with it."""
+"""One run: a script is played in a world, and the oracle says what was wrong with it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
 from tests.simulation.backends import Backend
+from tests.simulation.chance import Chance
 from tests.simulation.clients import Clients
 from tests.simulation.crashes import Crashes
-from tests.simulation.host import Host, Shape
+from tests.simulation.host import Host
 from tests.simulation.journal import Journal
 from tests.simulation.operators import Operators
 from tests.simulation.oracle import Oracle
 from tests.simulation.oracle_database import Audit
 from tests.simulation.oracle_servers import Violation
-from tests.simulation.scenario import START_MS, Scenario, draw
+from tests.simulation.scenario import START_MS, draw
+from tests.simulation.script import Script, write
 from tests.simulation.world import World
 
 AUDIT_EVERY_MS = 60_000
+SWEEP_EVERY_MS = 7_000
 LATEST_MS = 24 * 3_600_000
 TROUBLE_MS = 60_000  # how long at least the trouble goes on after the last submission, while there is work
 CALM_MS = 3_600_000
@@ -40,15 +42,22 @@ class Report:
     turns: int = 0
     virtual_ms: int = 0
     crashes: Counter[str] = field(default_factory=Counter)
-    shapes: Counter[Shape] = field(default_factory=Counter)  # of turns, see `Host.shapes`
+    interleavings: set[int] = field(default_factory=set)
     outcomes: Counter[str] = field(default_factory=Counter)  # of attempts that did not complete
-    refills: int = 0
+    reached: Counter[str] = field(default_factory=Counter)  # what the run came to that is worth reaching
     tail: list[str] = field(default_factory=list)
+
+    @property
+    def rule(self) -> str:
+        """The broken promise, or the kind of error with which the code itself fell over; '' when all is well."""
+        if self.violation is None:
+            return ""
+        return self.violation.rule if isinstance(self.violation, Violation) else type(self.violation).__name__
 
     def told(self) -> str:
         """What went wrong, and how to see it again."""
         told = f"{type(self.violation).__name__}: {self.violation}"
-        return f"{told}\nreplay: python -m tests.simulation --seed {self.seed} --tasks {self.tasks}"
+        return f"{told}\nreplay and shrink: python -m tests.simulation --seed {self.seed} --tasks {self.tasks} --shrink"
 
 
 def memory_directory() -> Path | None:
@@ -59,28 +68,33 @@ def memory_directory() -> Path | None:
 
 def run(seed: int, tasks: int = 1000, crashes: int = 10, *, tail: int = 60) -> Report:
     """Run a seed to its end, or to the first broken promise."""
+    return play(write(draw(seed, tasks, crashes)), tail=tail)
+
+
+def play(script: Script, *, tail: int = 60) -> Report:
+    """Play a script to its end, or to the first broken promise."""
     with tempfile.TemporaryDirectory(dir=memory_directory(), prefix="taskyard-simulation-") as directory:
-        return Run(draw(seed, tasks, crashes), Path(directory)).go(tail)
+        return Run(script, Path(directory)).go(tail)
 
 
 class Run:
     """The parts of one run, wired."""
 
-    def __init__(self, scenario: Scenario, directory: Path) -> None:
-        seed = scenario.seed
+    def __init__(self, script: Script, directory: Path) -> None:
+        scenario = script.scenario
         self._world = world = World(START_MS)
         self._scenario = scenario
         self._ended = False
         self._database = directory / "taskyard.db"
         limits = scenario.limits
+        chance = Chance(scenario.seed)
         self._oracle = Oracle(limits.linger_ms, limits.offline_grace_ms, limits.idempotency_ms, limits.max_lost)
         self._journal = journal = Journal(self._oracle.read)
-        self._crashes = Crashes(Random(f"crashes {seed}"), scenario.crashes, scenario.tasks)
-        self._host = Host(world, scenario, journal, directory, self._crashes, Random(f"host {seed}"))
-        rng = Random(f"backends {seed}")
-        backends = [Backend(world, self._host, journal, machine, rng) for machine in scenario.machines]
-        self._operators = Operators(world, scenario, self._host, backends, Random(f"operators {seed}"))
-        self._clients = Clients(world, scenario, self._host, journal, Random(f"clients {seed}"))
+        self._crashes = Crashes((world.start + crash.at, crash.stage) for crash in script.crashes)
+        self._host = Host(world, scenario, journal, directory, self._crashes, chance)
+        backends = [Backend(world, self._host, journal, machine, chance) for machine in scenario.machines]
+        self._operators = Operators(world, script, self._host, backends)
+        self._clients = Clients(world, script, self._host, journal, chance)
         self._host.errands.yard = self._operators
         self._host.at_rest = self._at_rest
 
@@ -93,17 +107,17 @@ class Run:
             report.violation = broken
         finally:
             self._host.stop()
-        known = self._oracle.tasks.by_id
-        report.lifecycles = len(known)
-        report.acked = len(self._oracle.acked)
-        report.attempts = sum(task.attempts for task in known.values())
+        oracle = self._oracle
+        report.lifecycles = oracle.tasks.admitted
+        report.acked = len(oracle.acked)
+        report.attempts = oracle.tasks.attempts
         report.turns = self._host.turns
         report.virtual_ms = self._world.now - self._world.start
         report.crashes = Counter(str(stage) for stage in self._crashes.happened)
-        report.shapes = self._host.shapes
-        for task in known.values():
-            report.outcomes.update(task.history)
-        report.refills = self._host.refills
+        report.interleavings = self._host.interleavings
+        report.outcomes = oracle.tasks.outcomes
+        report.reached = Counter(oracle.reached)
+        report.reached["refills"] = self._host.refills
         report.tail = list(self._journal.tail(tail, self._world.start))
         return report
 
@@ -111,12 +125,17 @@ class Run:
         world = self._world
         self._host.start()
         self._operators.start()
-        self._clients.go_on()
-        world.after(AUDIT_EVERY_MS, self._audit)
-        if not world.run(lambda: self._clients.done, world.start + LATEST_MS):
-            raise Violation("nothing stuck", f"only {self._host.admitted} tasks were admitted in a day")
+        self._clients.start()
+        world.after(AUDIT_EVERY_MS, self._audit_again)
+        if self._scenario.retention_ms:
+            world.after(SWEEP_EVERY_MS, self._sweep)
+        if not world.run(self._clients.done, world.start + LATEST_MS):
+            raise Violation("nothing stuck", f"only {self._oracle.tasks.admitted} tasks were admitted in a day")
         few, live = self._scenario.tasks // 20, self._oracle.tasks.live
-        world.run(lambda: len(live) <= few, world.now + 2 * self._scenario.span_ms + TROUBLE_MS)
+        world.run(
+            lambda: len(live) <= few and not self._crashes.outstanding(),
+            world.now + 2 * self._scenario.span_ms + TROUBLE_MS,
+        )
         self._operators.calm_down()
         self._look_for_the_end()
         if not world.run(lambda: self._ended, world.now + CALM_MS):
@@ -131,6 +150,10 @@ class Run:
         self._ended = at_rest and self._operators.all_is_calm() and not self._oracle.unfinished()
         self._world.after(LOOK_EVERY_MS, self._look_for_the_end)
 
+    def _sweep(self) -> None:
+        done = self._host.sweep()
+        self._world.after(SWEEP_EVERY_MS if done else 1, self._sweep)
+
     def _at_rest(self, moment: str) -> None:
         """The node is down, or about to recover: look into the database."""
         audit = Audit(self._oracle, self._database)
@@ -142,13 +165,16 @@ class Run:
         finally:
             audit.close()
 
+    def _audit_again(self) -> None:
+        self._world.after(AUDIT_EVERY_MS, self._audit_again)
+        self._audit()
+
     def _audit(self) -> None:
         """Look at everything while the node runs."""
-        self._world.after(AUDIT_EVERY_MS, self._audit)
         engine = self._host.engine
         if engine is None or self._host.busy:
             return
-        self._oracle.overdue(self._world.now)
+        self._oracle.overdue(self._host.now())
         memory = engine.memory
         flows = {
             (lane.id, flow.avoid): flow.count

@@ -1,6 +1,6 @@
-"""Scenarios: everything that a seed decides before a run begins. Rates are shares 0-1, times int ms.
+"""Scenarios: what a seed decides of the world of a run: machines, limits, rates. What happens in it is the script.
 
-To add a fault, give it a name and a weight in `BEHAVIOURS` and teach `backends` what it does.
+Rates are shares 0-1, times int ms.
 """
 
 from __future__ import annotations
@@ -10,38 +10,17 @@ from random import Random
 
 from taskyard.domain.policies import POLICIES
 from taskyard.engine.limits import Limits
+from tests.simulation.faults import BEHAVIOURS
 
 START_MS = 1_767_225_600_000 + 59 * 60_000  # a minute before a full hour, so that most runs cross one
-
-# What a backend does with a task: how often beside 100 plain successes, in a troubled yard.
-BEHAVIOURS: dict[str, int] = {
-    "fails_in_words": 6,
-    "crashes": 6,
-    "resets": 4,
-    "is_cut_off": 3,
-    "finds_it_wrong": 2,
-    "declines": 6,
-    "declines_for_a_time": 5,
-    "answers_timeout": 2,
-    "hangs": 3,
-    "is_late": 4,
-    "calls_back": 40,
-    "calls_back_with_progress": 6,
-    "calls_back_early": 6,
-    "calls_back_twice": 6,
-    "calls_back_twice_otherwise": 3,
-    "calls_back_failed": 5,
-    "calls_back_timeout": 2,
-    "hands_back": 3,
-    "accepts_in_silence": 2,
-}
+Lane = tuple[tuple[str, ...], str, str]
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A backend as it is built; `capabilities` `None`: it tells them in its health check."""
+    """A backend as it is built; with `learns` it tells its capabilities in its health check."""
 
-    name: str
+    index: int
     capabilities: tuple[str, ...]
     learns: bool
     groups: tuple[str, ...]
@@ -57,10 +36,14 @@ class Machine:
     has_proof: bool  # else it calls back under a token, which speaks of the latest attempt
     refuses_key: bool
 
+    @property
+    def name(self) -> str:
+        return f"machine-{self.index}"
+
 
 @dataclass(frozen=True)
 class Scenario:
-    """One run."""
+    """The world of one run."""
 
     seed: int
     tasks: int
@@ -68,19 +51,31 @@ class Scenario:
     limits: Limits
     machines: tuple[Machine, ...]
     owners: tuple[str, ...]
-    lanes: tuple[tuple[tuple[str, ...], str, str], ...]
+    lanes: tuple[Lane, ...]
     algorithm: str
     span_ms: int  # how long the submissions take
+    work_ms: int  # how long the machines need for them
     burst: int  # how many come at once at most
     keys: float  # share of submissions with an idempotency key
     limits_share: float  # share of tasks with time limits of their own
     short: float  # factor on time limits: smaller ones pass more often
     meddling: float  # operations of people per submission
     upkeep_ms: int  # mean time between operations on servers, 0: none
+    unstorable: float  # share of submissions that the store refuses
+    clock_steps: int
     turn_delay_ms: int
     commit_ms: int
     batch: int
+    submissions_most: int  # that wait in the inbox; more are shed
+    calls_most: int
+    retention_ms: int  # how long ended tasks are kept, 0: for ever
+    sweep_most: int
     downtime_ms: int
+
+    @property
+    def horizon_ms(self) -> int:
+        """Until when a script plans trouble."""
+        return 3 * self.span_ms + 60_000
 
 
 def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
@@ -90,29 +85,37 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
     machines = tuple(_machine(rng, index, calm) for index in range(rng.choice((1, 2, 4, 6, 8))))
     slots = sum(machine.slots for machine in machines)
     mean_ms = sum((machine.fast_ms + machine.slow_ms) / 2 * machine.slots for machine in machines) / slots
-    span_ms = int(tasks * mean_ms / slots / rng.choice((0.4, 0.8, 1.2, 2.5, 6.0)))
+    work_ms = int(tasks * mean_ms / slots)
+    span_ms = int(work_ms / rng.choice((0.4, 0.8, 1.2, 2.5, 6.0)))
     limits = _limits(rng)
     batch = rng.choice((1, 8, 50, 1000, 1000, 1000, 1000, 1000, 1000))
-    owners = tuple(f"user-{n}" for n in range(rng.choice((1, 3, 8))))
+    full = not calm and rng.random() < 0.3
     return Scenario(
         seed=seed,
         tasks=tasks,
         crashes=crashes,
         limits=limits,
         machines=machines,
-        owners=owners,
+        owners=tuple(f"user-{n}" for n in range(rng.choice((1, 3, 8)))),
         lanes=_lanes(rng, machines, quantum=min(limits.max_queued, limits.max_queued_per_sub) > tasks),
         algorithm=rng.choice(list(POLICIES)),
         span_ms=span_ms,
+        work_ms=work_ms,
         burst=rng.choice((2, 10, 40, 120)),
         keys=rng.choice((0.0, 0.3, 0.8)),
         limits_share=0.0 if calm else rng.choice((0.0, 0.1, 0.3)),
         short=rng.choice((0.5, 1.0, 3.0)),
         meddling=0.0 if calm else rng.choice((0.0, 0.1, 0.4)),
-        upkeep_ms=0 if calm else rng.choice((0, 1_000 + span_ms // 15, 1_000 + span_ms // 60)),
+        upkeep_ms=0 if calm else rng.choice((0, 300 + span_ms // 15, 300 + span_ms // 50)),
+        unstorable=0.0 if calm else rng.choice((0.0, 0.0, 0.001, 0.004)),
+        clock_steps=0 if calm else rng.choice((0, 4, 12)),
         turn_delay_ms=rng.choice((5, 80, 300)),
         commit_ms=rng.choice((0, 5, 80)) if batch > 1 else 0,
         batch=batch,
+        submissions_most=rng.choice((3, 10, 30)) if full else 20_000,
+        calls_most=rng.choice((1, 3)) if full else 20_000,
+        retention_ms=0 if calm else rng.choice((0, 2_000, 30_000, 120_000)),
+        sweep_most=rng.choice((1, 20, 200)),
         downtime_ms=rng.choice((100, 2_000, 20_000)),
     )
 
@@ -141,9 +144,13 @@ def _machine(rng: Random, index: int, calm: bool) -> Machine:
     fast = rng.choice((20, 200, 1_000))
     trouble = 0 if calm else rng.choice((0, 1, 3, 8))
     capabilities = tuple(name for name in ("gpu", "ocr") if index == 0 or rng.random() < 0.5)
-    weights = [("succeeds", 100), *((name, weight * trouble) for name, weight in BEHAVIOURS.items())]
+    rare = rng.random() < 0.85  # what costs a run many recoveries
+    weights = [
+        ("succeeds", 100),
+        *((name, 0 if rare and "unstorable" in name else weight * trouble) for name, weight in BEHAVIOURS.items()),
+    ]
     return Machine(
-        name=f"machine-{index}",
+        index=index,
         capabilities=capabilities,
         learns=rng.random() < 0.2,
         groups=("east",) if index % 2 else ("east", "west"),
@@ -161,10 +168,8 @@ def _machine(rng: Random, index: int, calm: bool) -> Machine:
     )
 
 
-def _lanes(
-    rng: Random, machines: tuple[Machine, ...], *, quantum: bool
-) -> tuple[tuple[tuple[str, ...], str, str], ...]:
-    lanes: list[tuple[tuple[str, ...], str, str]] = [((), "", "")]
+def _lanes(rng: Random, machines: tuple[Machine, ...], *, quantum: bool) -> tuple[Lane, ...]:
+    lanes: list[Lane] = [((), "", "")]
     for _ in range(rng.choice((0, 2, 8))):
         capabilities = tuple(name for name in ("ocr", "gpu") if rng.random() < 0.4)
         group = rng.choice(("", "", "east", "west"))

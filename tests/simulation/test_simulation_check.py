@@ -7,7 +7,8 @@ from pathlib import Path
 
 from taskyard.store.check import RULES, Report, check
 from tests.simulation.run import Run, memory_directory
-from tests.simulation.scenario import Scenario, draw
+from tests.simulation.scenario import draw
+from tests.simulation.script import Script, write
 
 SEEDS = range(1, 5)
 TASKS = 300
@@ -17,8 +18,8 @@ CRASHES = 10
 class Checked(Run):
     """A run whose database is checked whenever the node is down."""
 
-    def __init__(self, scenario: Scenario, directory: Path) -> None:
-        super().__init__(scenario, directory)
+    def __init__(self, script: Script, directory: Path) -> None:
+        super().__init__(script, directory)
         self.reports: list[Report] = []
 
     def _at_rest(self, moment: str) -> None:
@@ -31,7 +32,7 @@ def test_a_yard_that_crashed_is_sound() -> None:
     reports: list[Report] = []
     for seed in SEEDS:
         with tempfile.TemporaryDirectory(dir=memory_directory(), prefix="taskyard-check-") as folder:
-            run = Checked(draw(seed, TASKS, CRASHES), Path(folder))
+            run = Checked(write(draw(seed, TASKS, CRASHES)), Path(folder))
             outcome = run.go(60)
         assert outcome.violation is None, outcome.told()
         reports += run.reports
