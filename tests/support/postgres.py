@@ -49,6 +49,10 @@ def private_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class PortTaken(Exception):
+    """Somebody listens on the port already."""
+
+
 class Cluster:
     """A server with a cluster of its own in a folder."""
 
@@ -73,8 +77,18 @@ class Cluster:
         )
         assert done.returncode == 0, done.stderr
 
+    def start_anywhere(self) -> None:
+        """Start the server, on another port when somebody was faster."""
+        for _ in range(5):
+            try:
+                self.start()
+                return
+            except PortTaken:
+                self.port = free_port()
+        raise AssertionError("no port is free for long")
+
     def start(self) -> None:
-        """Start the server and wait until it takes connections."""
+        """Start the server and wait until it takes connections. Raises `PortTaken`."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 as_nobody(
@@ -89,7 +103,9 @@ class Cluster:
                 psycopg.connect(self.url("postgres"), connect_timeout=2).close()
                 return
             except psycopg.OperationalError:
-                assert self._process.poll() is None, self._log.read_text()[-2000:]
+                if self._process.poll() is not None:
+                    said = self._log.read_text()[-2000:]
+                    raise PortTaken if "Address already in use" in said else AssertionError(said) from None
                 assert time.monotonic() < end, "the server did not start in time"
                 time.sleep(0.02)
 
@@ -149,7 +165,7 @@ def cluster(*settings: str) -> Iterator[Cluster]:
         server = Cluster(folder, *settings)
         try:
             server.make()
-            server.start()
+            server.start_anywhere()
             yield server
         finally:
             server.remove()

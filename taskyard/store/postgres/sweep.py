@@ -40,11 +40,10 @@ class Sweep:
         """Remove at most so many tasks and keys; returns the larger count."""
         if time.monotonic() - self._began > _START_OVER_S:
             self.start_over()
-        tasks, keys, over, ((now,),) = exchange(
+        tasks, keys, ((now,),) = exchange(
             [
                 QUERIES["ended_between"].with_values((self._ended_from, ended_before, most)),
                 QUERIES["keys_before"].with_values((self._keys_from, keys_before, most)),
-                QUERIES["day_over"].with_values((ended_before,)),
                 QUERIES["day_now"].with_values(()),
             ]
         )
@@ -61,10 +60,6 @@ class Sweep:
             self._ended_from = tasks[-1][1]
         if keys:
             self._keys_from = keys[-1][2]
-        for (day,) in over:
-            # Last, since it drops what the other statements would look for.
-            exchange([QUERIES["drop_day"].with_values((day,))])
-            self._days.forget(day)
         return max(len(tasks), len(keys))
 
     def _keep_up(self, exchange: Exchange, now: int) -> None:
@@ -77,3 +72,6 @@ class Sweep:
             self._kept_up = time.monotonic()
             exchange([QUERIES["roll_up"].with_values(())])
             exchange([QUERIES["repack"].with_values(())])
+            for (day,) in exchange([QUERIES["day_empty"].with_values((today,))])[0]:
+                exchange([QUERIES["drop_day"].with_values((day,))])
+                self._days.forget(day)

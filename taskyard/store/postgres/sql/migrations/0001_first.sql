@@ -355,6 +355,10 @@ RETURN hashtextextended('taskyard ' || what, current_schema()::regnamespace::oid
 CREATE FUNCTION id_at(ms bigint) RETURNS text LANGUAGE sql IMMUTABLE
 RETURN CASE WHEN ms < (1::bigint << 48) THEN 'task_' || lpad(to_hex(ms), 12, '0') ELSE 'task_g' END;
 
+-- The partition of a table for the day that begins at this ms.
+CREATE FUNCTION partition_of(parent text, first bigint) RETURNS text LANGUAGE sql STABLE
+RETURN parent || '_' || to_char(to_timestamp(first / 1000) AT TIME ZONE 'UTC', 'YYYYMMDD');
+
 -- Make the partitions of the day that begins at this ms, if they are not there. They are made beside and then attached:
 -- that locks out nobody who reads or writes.
 CREATE FUNCTION make_day(first bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -367,7 +371,7 @@ BEGIN
         RETURN;
     END IF;
     FOREACH parent IN ARRAY ARRAY['task', 'ended', 'payload', 'result', 'task_tag', 'attempt'] LOOP
-        part := parent || '_' || to_char(to_timestamp(first / 1000) AT TIME ZONE 'UTC', 'YYYYMMDD');
+        part := partition_of(parent, first);
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
         EXECUTE format(
             'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
@@ -385,9 +389,7 @@ BEGIN
     PERFORM set_config('lock_timeout', '100ms', true);
     BEGIN
         FOREACH parent IN ARRAY ARRAY['task', 'ended', 'payload', 'result', 'task_tag', 'attempt'] LOOP
-            EXECUTE format(
-                'DROP TABLE %I', parent || '_' || to_char(to_timestamp(first / 1000) AT TIME ZONE 'UTC', 'YYYYMMDD')
-            );
+            EXECUTE format('DROP TABLE %I', partition_of(parent, first));
         END LOOP;
         DELETE FROM day WHERE start = first;
     EXCEPTION WHEN lock_not_available THEN
