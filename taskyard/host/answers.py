@@ -67,8 +67,10 @@ def read_reply(task_id: str, attempt: int, reply: Reply, *, server_is_async: boo
 def read_failure(task_id: str, attempt: int, error: TransportError) -> Ended:
     """The fact for an exchange that brought no answer."""
     if isinstance(error, Unreached) or (isinstance(error, Silent) and not error.sent):
+        # A task's owner may see this, and may not see where the server is.
         why = "denied by the address policy: " if isinstance(error, AddressDenied) else ""
-        return Ended(task_id=task_id, attempt=attempt, outcome=Outcome.UNREACHED, error=f"{why}{error}")
+        told = error.shown if isinstance(error, Unreached) else str(error)
+        return Ended(task_id=task_id, attempt=attempt, outcome=Outcome.UNREACHED, error=f"{why}{told}")
     return Ended(
         task_id=task_id,
         attempt=attempt,

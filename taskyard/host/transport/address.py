@@ -173,7 +173,7 @@ class AddressPolicy:
             else:
                 why = reason
         if not passed:
-            raise AddressDenied(f"the address policy denies {host}: {why}")
+            raise AddressDenied(f"the address policy denies {host}: {why}", "none of its addresses is allowed")
         return passed
 
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:

@@ -184,7 +184,7 @@ class Client:
         try:
             target = parse(url)
         except ValueError as error:
-            raise Unreached(f"not a URL to send to: {error}") from None
+            raise Unreached(f"not a URL to send to: {error}", "its endpoint is not a URL to send to") from None
         if len(self._targets) >= TARGETS_MAX:
             self._targets.clear()
         self._targets[url] = target
@@ -209,7 +209,8 @@ class Client:
         pool.joined(connection)
         if connection.ended:
             connection.close()
-            raise Unreached(f"{target.place} ended the connection, or spoke on it, before a request was sent")
+            early = "ended the connection, or spoke on it, before a request was sent"
+            raise Unreached(f"{target.place} {early}", f"the server {early}")
         return connection, int((self._loop.time() - started) * 1000)
 
     async def _connect(self, pool: Pool, target: Target, deadline: float) -> Connection:
@@ -218,10 +219,14 @@ class Client:
             async with asyncio.timeout_at(deadline):
                 addresses = await self._policy.resolve(target.host, target.port)
         except TimeoutError:
-            raise Unreached(f"{target.host} could not be resolved in time") from None
+            raise Unreached(
+                f"{target.host} could not be resolved in time", "its name was not resolved in time"
+            ) from None
         except OSError as error:
-            raise Unreached(f"{target.host} could not be resolved: {_reason(error)}") from None
+            why = _reason(error)
+            raise Unreached(f"{target.host} could not be resolved: {why}", f"its name: {why}") from None
         failures: list[str] = []
+        shown: dict[str, None] = {}
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             now = self._loop.time()
             until = now + (deadline - now) / left
@@ -230,9 +235,15 @@ class Client:
                     return await self._dial_when_possible(pool, target, address, until)
             except TimeoutError:
                 failures.append(f"{address}: no connection in time")
+                shown["no connection in time"] = None
             except OSError as error:
                 failures.append(f"{address}: {_reason(error)}")
-        raise Unreached(f"no connection to {target.place} ({'; '.join(failures)})")
+                # The words about a certificate may name the host.
+                trust = isinstance(error, ssl.SSLCertVerificationError)
+                shown["certificate not trusted" if trust else _reason(error)] = None
+        raise Unreached(
+            f"no connection to {target.place} ({'; '.join(failures)})", f"no connection to it: {'; '.join(shown)}"
+        )
 
     async def _dial_when_possible(self, pool: Pool, target: Target, address: Address, until: float) -> Connection:
         """Waits while it is this process that lacks what a connection takes: the server must not be blamed for it."""

@@ -55,7 +55,14 @@ class TransportError(Exception):
 
 
 class Unreached(TransportError):
-    """The request was never sent: no address, refused, no TLS, no connection in time, or the client is closed."""
+    """The request was never sent: no address, refused, no TLS, no connection in time, or the client is closed.
+
+    `shown` says why to those who may not know where the server is: it names no host and no address.
+    """
+
+    def __init__(self, message: str, shown: str | None = None) -> None:
+        super().__init__(message)
+        self.shown = message if shown is None else shown
 
 
 class AddressDenied(Unreached):
