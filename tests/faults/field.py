@@ -13,6 +13,8 @@ from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
 
+import httpx
+
 from tests.support.nodes import PATIENCE_S, ROOT, NodeProcess, token, until
 
 KINDS = ("direct", "callback", "failing")
@@ -59,6 +61,14 @@ def program(stack: ExitStack, errors: Path, module: str, *arguments: object) -> 
         )
     stack.callback(_end, process)
     return process
+
+
+def register(client: httpx.Client, name: str, port: int, **members: object) -> None:
+    """Register a backend of this test, and wait until it is online."""
+    endpoints = {path: f"{_loopback(port)}/{path}" for path in ("predict", "health")}
+    answer = client.post("/api/servers", json={"id": name, "name": name, "endpoints": endpoints, **members})
+    assert answer.status_code == 200, answer.text
+    until(lambda: client.get(f"/api/servers/{name}").json()["status"] == "online", what=f"{name} is not online")
 
 
 def listens(port: int) -> bool:
@@ -125,7 +135,9 @@ class Field:
                 log = self._logs.backends[number]
                 self._backends[kind] = self._program(stack, "backend", kind, port, log, self._seed + number)
                 until(partial(listens, port), what=f"the {kind} backend does not listen")
-                self._register(kind, self._through(kind, port))
+                members = {"capabilities": [kind], "maxConcurrent": self._slots}
+                with self.node.client("service") as client:
+                    register(client, kind, self._through(kind, port), **members)
             url = _loopback(self._through("client", self.node.port))
             self._client = self._program(stack, "client", url, token("user"), self._logs.client, self._rate, self._seed)
             self._stack = stack.pop_all()
@@ -138,19 +150,6 @@ class Field:
 
     def _program(self, stack: ExitStack, name: str, *arguments: object) -> "subprocess.Popen[bytes]":
         return program(stack, self.folder / f"{name}.err", f"tests.faults.{name}", *arguments)
-
-    def _register(self, kind: str, port: int) -> None:
-        base = _loopback(port)
-        body = {
-            "id": kind,
-            "name": kind,
-            "endpoints": {"predict": f"{base}/predict", "health": f"{base}/health"},
-            "capabilities": [kind],
-            "maxConcurrent": self._slots,
-        }
-        with self.node.client("service") as client:
-            answer = client.post("/api/servers", json=body)
-        assert answer.json().get("status") == "online", answer.text
 
     def backend(self, kind: str) -> int:
         """The process id of a backend."""

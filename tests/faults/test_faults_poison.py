@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.field import listens, program, steady_port
+from tests.faults.field import listens, program, register, steady_port
 from tests.support.nodes import NodeProcess, until
 
 PATIENCE_S = 90
@@ -51,11 +51,6 @@ class Fragile:
         lines = map(json.loads, self.log.read_text().splitlines()) if self.log.exists() else ()
         return sum(line["event"] == "got" and line["task"] == task for line in lines)
 
-    def register(self, client: httpx.Client) -> None:
-        endpoints = {name: f"http://127.0.0.1:{self.port}/{name}" for name in ("predict", "health")}
-        answer = client.post("/api/servers", json={"id": self.name, "name": self.name, "endpoints": endpoints})
-        assert answer.json()["status"] == "online", answer.text
-
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
@@ -83,7 +78,7 @@ def test_a_task_that_kills_each_backend_it_meets_ends_and_takes_none_with_it(
     servers = [Fragile(name, tmp_path, stack) for name in ("one", "two", "three")]
     with node.client("admin") as client:
         for server in servers:
-            server.register(client)
+            register(client, server.name, server.port)
         poison = submit(client, {"poison": True})
         others = [submit(client, {"key": number}) for number in range(OTHERS)]
 
@@ -113,7 +108,7 @@ def test_a_task_that_kills_each_backend_it_meets_ends_and_takes_none_with_it(
 def test_a_task_that_kills_the_node_ends_by_max_lost(node: NodeProcess, tmp_path: Path, stack: ExitStack) -> None:
     server = Fragile("one", tmp_path, stack)
     with node.client("admin") as client:
-        server.register(client)
+        register(client, server.name, server.port)
         poison = submit(client, {"key": "poison", "slow": True})
         for deaths in range(1, MAX_LOST + 2):
             until(lambda deaths=deaths: server.met(poison) == deaths, PATIENCE_S, what="it was not sent again")

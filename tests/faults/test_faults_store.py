@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.field import listens, program, steady_port
+from tests.faults.field import listens, program, register, steady_port
 from tests.support.nodes import NodeProcess, until
 
 TIMES = 100
@@ -23,12 +23,6 @@ def submit(client: httpx.Client, key: str) -> httpx.Response:
     return client.post("/api/task", json=body)
 
 
-def register(client: httpx.Client, port: int) -> None:
-    endpoints = {name: f"http://127.0.0.1:{port}/{name}" for name in ("predict", "health")}
-    answer = client.post("/api/servers", json={"id": "callback", "name": "callback", "endpoints": endpoints})
-    assert answer.json()["status"] == "online", answer.text
-
-
 def test_the_store_away_and_back_a_hundred_times(tmp_path: Path) -> None:
     node = NodeProcess(tmp_path / "data", settings={"TASKYARD_LOG_LEVEL": "info"})
     with ExitStack() as stack:
@@ -38,7 +32,7 @@ def test_the_store_away_and_back_a_hundred_times(tmp_path: Path) -> None:
         program(stack, tmp_path / "backend.err", "tests.faults.backend", "callback", port, tmp_path / "backend.log", 1)
         until(partial(listens, port), what="the backend does not listen")
         client = stack.enter_context(node.client("admin"))
-        register(client, port)
+        register(client, "callback", port)
         tasks = []
         for number in range(TIMES):
             in_flight = submit(client, f"{number} before").json()["id"]
