@@ -20,11 +20,11 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable
 from typing import Protocol, cast
-from urllib.parse import unquote
 
 import httptools
 import structlog
 
+from taskyard.api.heads import expects, size_of, target, without_upgrade, words
 from taskyard.api.limits import Limits
 from taskyard.api.problems import BAD_REQUEST, BROKEN, OVERLOADED, TIMED_OUT, Kind, Problem
 from taskyard.api.request import Request, Response
@@ -36,7 +36,6 @@ REST_BYTES = 1 << 20
 HELD_BYTES = 65_536  # of a body that nobody has taken yet; the rest stays in the socket
 SWEEP_S = 1.0
 HEAD_TOO_LARGE = Kind(431, "Request head too large")
-_HOP_BY_HOP = (b"connection", b"upgrade", b"http2-settings")
 _CLOSE = b"connection: close\r\n"
 _PLAIN_HEAD = b"content-type: application/json\r\nx-content-type-options: nosniff\r\nx-request-id: none\r\n"
 
@@ -131,18 +130,18 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self._heard = self._loop.time()
-        self._latest = size = len(data)
+        self._latest = len(data)
         if not self.phase:
             self.phase, self._began = "head", self._heard
         if self.phase == "head":
-            self._fed += size
+            self._fed += len(data)
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, _HeadTooLarge):
                 self._refuse_head()
             else:
-                self._refuse(BAD_REQUEST, f"this is not valid HTTP/1.1: {_words(error)}")
+                self._refuse(BAD_REQUEST, f"this is not valid HTTP/1.1: {words(error)}")
         else:
             # A head without an end gives the parser nothing to call us for.
             if self.phase == "head" and self._fed > self._head_most:
@@ -157,18 +156,12 @@ class Connection(asyncio.Protocol):
                 if self._parser.get_method() == b"CONNECT":
                     self._refuse(BAD_REQUEST, "CONNECT is not offered: this is no proxy")
                     return
-                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                head = without_upgrade(self._parser.get_method(), self._url, self._lines)
+                data = head + data[upgrade.args[0] :]
                 self._parser = httptools.HttpRequestParser(self)
                 self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
             else:
                 return
-
-    def _head_without_upgrade(self) -> bytes:
-        kept = [(name, value) for name, value in self._lines if name.lower() not in _HOP_BY_HOP]
-        if any(name.lower() == b"connection" and b"close" in value.lower() for name, value in self._lines):
-            kept.append((b"connection", b"close"))
-        lines = b"".join(name + b": " + value + b"\r\n" for name, value in kept)
-        return b"%s %s HTTP/1.1\r\n%s\r\n" % (self._parser.get_method(), self._url, lines)
 
     # --- the parser's side --------------------------------------------------------------------------------------------
 
@@ -188,12 +181,12 @@ class Connection(asyncio.Protocol):
         parser, lines = self._parser, self._lines
         most = self._head_most
         # The exact size counts only where what came could be too much.
-        if len(lines) > self._lines_most or (max(self._fed, self._latest) > most < _size(self._url, lines)):
+        if len(lines) > self._lines_most or (max(self._fed, self._latest) > most < size_of(self._url, lines)):
             raise _HeadTooLarge
         if parser.should_upgrade():
             return  # see `_feed`: the head comes again
         self.phase, self._began, self._fed = "body", self._heard, 0
-        path, query = _target(self._url)
+        path, query = target(self._url)
         request = Request(
             parser.get_method().decode("ascii"),
             path,
@@ -255,7 +248,7 @@ class Connection(asyncio.Protocol):
         if request.gone or transport.is_closing():
             return
         # A client that was not told to send its body may never do so.
-        keep = request.keep and not self._home.stopping and (request.whole or not _expects(request))
+        keep = request.keep and not self._home.stopping and (request.whole or not expects(request))
         transport.write(
             b"%b%b%b\r\n%b"
             % (
@@ -289,7 +282,7 @@ class Connection(asyncio.Protocol):
     def _awaited(self) -> None:
         """The application waits for the body of the request it answers."""
         request = self._serving
-        if request is not None and _expects(request):
+        if request is not None and expects(request):
             del request.headers[b"expect"]
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -385,31 +378,3 @@ class Connection(asyncio.Protocol):
                 )
         elif self._serving is None and now - self._began >= limits.keep_s:
             transport.close()
-
-
-def _expects(request: Request) -> bool:
-    expect = request.headers.get(b"expect")
-    return expect is not None and expect.lower() == b"100-continue"
-
-
-def _size(url: bytes, lines: list[tuple[bytes, bytes]]) -> int:
-    """The bytes of a head, as far as they are the client's choice."""
-    return len(url) + sum(len(name) + len(value) + 4 for name, value in lines)
-
-
-def _target(url: bytes) -> tuple[str, bytes]:
-    """A request target's path, without percent signs, and its query as sent."""
-    if not url.startswith(b"/"):
-        try:
-            parts = httptools.parse_url(url)
-        except httptools.HttpParserInvalidURLError:
-            return url.decode("latin-1"), b""
-        url = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
-    raw, _, query = url.partition(b"#")[0].partition(b"?")
-    path = raw.decode("utf-8", "replace")
-    return (unquote(path) if "%" in path else path), query
-
-
-def _words(error: Exception) -> str:
-    text = str(error)
-    return text if text and text.isascii() and len(text) < 200 else "it cannot be read"

@@ -1,0 +1,51 @@
+"""A request's head, beyond what the parser reads of it. Pure functions; knows no connection."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import httptools
+
+from taskyard.api.request import Request
+
+_HOP_BY_HOP = (b"connection", b"upgrade", b"http2-settings")
+Lines = list[tuple[bytes, bytes]]
+
+
+def target(url: bytes) -> tuple[str, bytes]:
+    """A request target's path, without percent signs, and its query as sent."""
+    if not url.startswith(b"/"):
+        try:
+            parts = httptools.parse_url(url)
+        except httptools.HttpParserInvalidURLError:
+            return url.decode("latin-1"), b""
+        url = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
+    raw, _, query = url.partition(b"#")[0].partition(b"?")
+    path = raw.decode("utf-8", "replace")
+    return (unquote(path) if "%" in path else path), query
+
+
+def size_of(url: bytes, lines: Lines) -> int:
+    """The bytes of a head, as far as they are the client's choice."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in lines)
+
+
+def expects(request: Request) -> bool:
+    """Whether the client waits for word before it sends its body."""
+    expect = request.headers.get(b"expect")
+    return expect is not None and expect.lower() == b"100-continue"
+
+
+def without_upgrade(method: bytes, url: bytes, lines: Lines) -> bytes:
+    """The head that would have come from a client that asks for no upgrade."""
+    kept = [(name, value) for name, value in lines if name.lower() not in _HOP_BY_HOP]
+    if any(name.lower() == b"connection" and b"close" in value.lower() for name, value in lines):
+        kept.append((b"connection", b"close"))
+    written = b"".join(name + b": " + value + b"\r\n" for name, value in kept)
+    return b"%s %s HTTP/1.1\r\n%s\r\n" % (method, url, written)
+
+
+def words(error: Exception) -> str:
+    """What a parser says is wrong, where that is fit for a client."""
+    text = str(error)
+    return text if text and text.isascii() and len(text) < 200 else "it cannot be read"
