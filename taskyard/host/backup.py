@@ -19,6 +19,7 @@ import structlog
 
 from taskyard.host.errors import Overloaded, Unavailable
 from taskyard.host.storage import Storage
+from taskyard.store.backup import PARTIAL
 from taskyard.store.port import Copyable, Copying, StoreError
 
 log = structlog.get_logger("taskyard.backup")
@@ -32,6 +33,8 @@ _REST_LEAST_S = 0.001
 # looked whether less is left than the last time.
 _SYNC_BYTES = 8 << 20
 _LOOK_S = 1.0
+# A copy that has not grown for so long belongs to nobody.
+_LEFT_MS = 24 * 3_600_000
 # Beyond the database's size, so much room must be left for the node itself.
 _ROOM_BYTES = 1 << 30
 
@@ -92,6 +95,7 @@ class Backups:
         """Raises `Refused` when there is no folder, or too little room in it."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._clear()
             free = shutil.disk_usage(self._folder).free
         except OSError as error:
             raise Refused(f"{self._folder}: {error.strerror}; choose another BACKUP_DIR") from error
@@ -100,6 +104,12 @@ class Backups:
                 f"{self._folder} has {free >> 20} MiB of room, and {(size + _ROOM_BYTES) >> 20} MiB are needed: make "
                 "room, or choose a BACKUP_DIR on another disk"
             )
+
+    def _clear(self) -> None:
+        """Remove what a node that died in the midst of a copy left; other nodes may copy into this folder now."""
+        for left in self._folder.glob("taskyard-*" + PARTIAL):
+            if left.stat().st_mtime * 1000 < self._now() - _LEFT_MS:
+                left.unlink(missing_ok=True)
 
     async def _run(self, backup: Backup, store: Copyable, begun: asyncio.Future[None]) -> None:
         copy: Copying | None = None

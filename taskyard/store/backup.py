@@ -23,7 +23,8 @@ from taskyard.store.schema import check_file
 # A step's pages, 512 KiB: a few ms, during which no turn is taken.
 STEP_PAGES: Final = 128
 _STOPPED_PAGES: Final = 4096
-_PARTIAL: Final = ".partial"
+# What a copy is called until it is whole.
+PARTIAL: Final = ".partial"
 # A full disk would stop the node: no copy goes on with less room than this on the disk that it is written to.
 ROOM_LEAST_BYTES: Final = 256 << 20
 
@@ -44,7 +45,7 @@ class Copy:
         self.left = self.pages = 0
         self._connection = connection
         self._step_pages = pages
-        self._partial = file.with_name(file.name + _PARTIAL)
+        self._partial = file.with_name(file.name + PARTIAL)
         # SQLite's copy is one long call: it runs on a thread of its own, which stands still between two steps.
         self._thread = threading.Thread(target=self._run, name="store-copy", daemon=True)
         self._go, self._stepped = threading.Semaphore(0), threading.Semaphore(0)

@@ -231,12 +231,13 @@ class Connection:
 
     @contextmanager
     def checkpointing_at(self, pages: int) -> Iterator[None]:
-        """Within, a commit that leaves the WAL with so many pages copies them into the database."""
-        self._pragma("PRAGMA wal_autocheckpoint = " + str(pages))
+        """Within, a commit that leaves the WAL with so many pages copies them into the database, if not with fewer."""
+        usual = self._pragma("PRAGMA wal_autocheckpoint")
+        self._pragma("PRAGMA wal_autocheckpoint = " + str(min(pages, usual)))
         try:
             yield
         finally:
-            self._pragma("PRAGMA wal_autocheckpoint = " + str(WAL_PAGES))
+            self._pragma("PRAGMA wal_autocheckpoint = " + str(usual))
 
     def trim_wal(self) -> None:
         """Cut the WAL, waiting a while for the readers that hold it."""

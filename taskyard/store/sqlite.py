@@ -32,7 +32,7 @@ _READERS_KEPT: Final = 8
 # How often the WAL's size is looked at, in commits.
 _WAL_LOOK: Final = 64
 # A sweep touches pages all over the file. It copies them out of the WAL itself, a few at a time: no turn shall have to.
-_SWEEP_WAL_PAGES: Final = 1_000
+_SWEEP_WAL_PAGES: Final = 500
 # How many free pages a sweep gives back.
 _RELEASE_PAGES: Final = 256
 

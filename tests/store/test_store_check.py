@@ -17,7 +17,6 @@ from tests.store.making import (
     new_task,
     plan,
     queue_row,
-    queued,
     run_row,
     server_row,
     stat_row,
@@ -200,23 +199,3 @@ def test_what_is_no_database_of_ours_is_refused(broken, tmp_path):
     other.close()
     with pytest.raises(Unusable, match="another application"):
         look(tmp_path / "other.db")
-
-
-def test_the_sweep_counts_what_it_removes_by_type_and_end(tmp_path):
-    store = SqliteStore(tmp_path / "data", ballast=0)
-    ends = [("ocr", 2), ("ocr", 2), ("ocr", 3), ("ocr", 4), ("tts", 5), ("tts", 2)]
-    for number, (kind, status) in enumerate(ends):
-        ended(store, number, type=kind, status=status, completed_at=T0 + number)
-    queued(store, 10)
-    assert store.stats(0, 1, "removed") == []
-    while store.sweep(T0 + 5, 0, 2) == 2:
-        pass
-    assert store.stats(0, 1, "removed") == [
-        stat_row(0, "removed", "ocr", created=4, completed=2, failed=1, timed_out=1, last_at=T0 + 3),
-        stat_row(0, "removed", "tts", created=1, cancelled=1, last_at=T0 + 4),
-    ]
-    assert store.sweep(T0 + 6, 0, 2) == 1
-    assert store.stats(0, 1, "removed", "tts") == [
-        stat_row(0, "removed", "tts", created=2, completed=1, cancelled=1, last_at=T0 + 5)
-    ]
-    store.close()

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_a_node_that_stops_takes_its_backup_along(own_yard: Make) -> None:
     files = list(folder.iterdir())
     assert all(check(file, lambda rule: None).faults == [] for file in files)
     assert [file for file in files if file.suffix != ".db"] == []
+
+
+def test_what_a_node_that_died_left_is_removed_and_what_another_writes_is_not(own_yard: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    for name, hours in (("taskyard-old.db.partial", 25), ("taskyard-new.db.partial", 1), ("mine.partial", 25)):
+        (folder / name).write_text("half")
+        at = time.time() - hours * 3600
+        os.utime(folder / name, (at, at))
+    admin = own_yard(backup_dir=str(folder)).client("admin")
+    made = admin.post("/api/backup").json()["file"]
+    assert ended(admin)["state"] == "done"
+    assert {path.name for path in folder.iterdir()} == {"taskyard-new.db.partial", "mine.partial", Path(made).name}
 
 
 def test_a_folder_that_cannot_be_used_is_named(own_yard: Make, tmp_path: Path) -> None:
