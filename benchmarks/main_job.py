@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import socket
 import statistics
 import sys
@@ -137,6 +138,7 @@ def main() -> None:
         register(node, port, SERVERS - BY_CALLBACK, SLOTS)
         register(node, callback_port, BY_CALLBACK, SLOTS, prefix="callback")
         fsync_ms = fsync_p50_ms(folder)
+        print(f"Python {sys.version}; {os.cpu_count()} cores; load before {os.getloadavg()[0]:.1f}")
         print(f"fsync p50 {fsync_ms:.2f} ms; {options.runs} runs of {options.seconds} s each, medians")
         ratios, rates = [], []
         with bare(port) as bare_url:
