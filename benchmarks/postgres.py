@@ -3,17 +3,19 @@
 `python -m benchmarks.postgres [--seconds 180] [--batch 50] [--idle] [--payload 1000]` takes turns as fast as the server
 does; each takes tasks in, hands out those of the turn before, has those before them accepted and ends the next. With
 `--idle` a transaction stays open for the whole run and sees all that it saw at first, so that no dead row can be
-vacuumed: the known killer of queues in PostgreSQL. Printed: rate and commit times at the beginning and at the end, what
-reads take at the end, and what the tables weigh. Not a test: figures depend on the machine.
+vacuumed: the known killer of queues in PostgreSQL. Printed: rate, CPU and commit times at the beginning and at the end,
+what reads take at the end, and what the tables weigh. Not a test: figures depend on the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -97,30 +99,42 @@ def took_ms(call: Callable[[], object]) -> float:
     return statistics.median(times) * 1e3
 
 
-def take_turns(store: PostgresStore, seconds: float, size: int, payload: str) -> list[list[float]]:
-    """The times of commits in s, by windows of `WINDOW_S`."""
-    windows: list[list[float]] = []
-    began = swept = time.perf_counter()
-    number = 0
-    while (now := time.perf_counter()) - began < seconds:
-        plan = turn(number, size, payload)
-        before = time.perf_counter()
-        store.commit(plan)
-        taken = time.perf_counter() - before
-        while len(windows) <= (now - began) / WINDOW_S:
-            windows.append([])
-        windows[int((now - began) / WINDOW_S)].append(taken)
-        number += 1
-        if now - swept > SWEEP_EVERY_S:
-            store.sweep(0, 0, 200)
-            swept = now
-    return windows[:-1] if len(windows) > 1 else windows
+@dataclass
+class Window:
+    """Some seconds of turns: the times of their commits in ms, and the server's CPU in s."""
+
+    commits: list[float] = field(default_factory=list)
+    server_cpu: float = 0.0
 
 
-def show(name: str, window: list[float], size: int) -> None:
-    ordered = [taken * 1e3 for taken in sorted(window)]
+def take_turns(store: PostgresStore, server: Cluster, seconds: float, size: int, payload: str) -> list[Window]:
+    """Turns for so long, by windows of `WINDOW_S`."""
+    windows: list[Window] = []
+    number = itertools.count()
+    for _ in range(max(1, int(seconds / WINDOW_S))):
+        window = Window()
+        windows.append(window)
+        swept = began = time.perf_counter()
+        cpu = server.cpu_seconds()
+        while (now := time.perf_counter()) - began < WINDOW_S:
+            plan = turn(next(number), size, payload)
+            before = time.perf_counter()
+            store.commit(plan)
+            window.commits.append((time.perf_counter() - before) * 1e3)
+            if now - swept > SWEEP_EVERY_S:
+                store.sweep(0, 0, 200)
+                swept = now
+        window.server_cpu = server.cpu_seconds() - cpu
+    return windows
+
+
+def show(name: str, window: Window, size: int) -> None:
+    ordered = sorted(window.commits)
     p50, p99 = statistics.median(ordered), ordered[len(ordered) * 99 // 100]
-    print(f"{name:12} {len(window) * size / WINDOW_S:6.0f} tasks/s; commit p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+    tasks = len(ordered) * size
+    cpu = window.server_cpu / tasks * 1e6
+    print(f"{name:12} {tasks / WINDOW_S:6.0f} tasks/s, {cpu:4.0f} µs of the server's CPU a task;", end=" ")
+    print(f"commit p50 {p50:.2f} ms, p99 {p99:.2f} ms")
 
 
 def show_tables(server: Cluster, database: str) -> None:
@@ -149,7 +163,7 @@ def main() -> None:
         with closing(PostgresStore(server.url(name))) as store:
             store.commit(Plan(CREATED, Writes(lanes=[LaneRow(lane, "[]", "", "") for lane in range(LANES)])))
             with old_snapshot(server.url(name)) if options.idle else nothing():
-                windows = take_turns(store, options.seconds, options.batch, payload)
+                windows = take_turns(store, server, options.seconds, options.batch, payload)
                 for number, window in enumerate(windows):
                     if number in (0, 1, len(windows) // 2, len(windows) - 1):
                         show(f"from {number * WINDOW_S:.0f} s", window, options.batch)

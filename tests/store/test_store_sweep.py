@@ -1,12 +1,11 @@
-"""What the sweep of a file leaves behind beside an absence: counters, and a WAL that stays small."""
+"""What the sweep leaves behind beside an absence: counters, and a file's WAL that stays small."""
 
 from taskyard.store.connection import WAL_PAGES
 from taskyard.store.sqlite import SqliteStore
 from tests.store.making import T0, ended, queued, stat_row
 
 
-def test_the_sweep_counts_what_it_removes_by_type_and_end(tmp_path):
-    store = SqliteStore(tmp_path / "data", ballast=0)
+def test_the_sweep_counts_what_it_removes_by_type_and_end(store):
     ends = [("ocr", 2), ("ocr", 2), ("ocr", 3), ("ocr", 4), ("tts", 5), ("tts", 2)]
     for number, (kind, status) in enumerate(ends):
         ended(store, number, type=kind, status=status, completed_at=T0 + number)
@@ -22,7 +21,6 @@ def test_the_sweep_counts_what_it_removes_by_type_and_end(tmp_path):
     assert store.stats(0, 1, "removed", "tts") == [
         stat_row(0, "removed", "tts", created=2, completed=1, cancelled=1, last_at=T0 + 5)
     ]
-    store.close()
 
 
 def test_it_empties_the_wal_itself_however_much_it_removes(tmp_path):

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -129,11 +129,23 @@ class Cluster:
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, how: signal.Signals) -> None:
+        for pid in self._pids():
+            os.kill(pid, how)
+
+    def _pids(self) -> list[int]:
         assert self._process is not None
         parent = self._process.pid
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        for pid in (parent, *map(int, children)):
-            os.kill(pid, how)
+        return [parent, *map(int, children)]
+
+    def cpu_seconds(self) -> float:
+        """The CPU time of all processes of the server that run, and of those that have ended."""
+        ticks = 0
+        for number, pid in enumerate(self._pids()):
+            with suppress(OSError):  # it has just ended
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += sum(map(int, fields[11 : 15 if number == 0 else 13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def url(self, database: str) -> str:
         """The URL of a database."""

@@ -62,6 +62,18 @@ SELECT max(s.last_at) FROM stats_all AS s WHERE s.scope = 'yard' AND s.key = '';
 SELECT e.id, e.completed_at FROM ended AS e
 WHERE e.completed_at >= $1 AND e.completed_at < $2 ORDER BY e.completed_at LIMIT $3;
 
+-- count_removed --
+-- What the sweep takes away from the tasks that the counters tell of, by type; under the hour 0.
+INSERT INTO stats_part (
+    hour, scope, key, created, completed, failed, cancelled, timed_out, retried, attempts_ok, attempts_failed, run_ms,
+    responses, response_ms, waits, wait_ms, online_ms, last_at
+) SELECT
+    0, 'removed', t.type, count(*), count(*) FILTER (WHERE e.status = 2), count(*) FILTER (WHERE e.status = 3),
+    count(*) FILTER (WHERE e.status = 5), count(*) FILTER (WHERE e.status = 4), 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    max(e.completed_at)
+FROM task AS t JOIN ended AS e ON e.id = t.id AND e.id = ANY($1::text[])
+WHERE t.id = ANY($1::text[]) GROUP BY t.type;
+
 -- task_delete --
 -- Remove tasks.
 DELETE FROM task WHERE id = ANY($1::text[]);
