@@ -108,7 +108,7 @@ class Scene:
         becomes("failed", "FAILED")
         becomes("running", "PROCESSING")
         path = good.task(running)["callback_url"].partition("/api/")[2]
-        ann.words |= {said, told, path.rpartition("-")[2]}
+        ann.words |= {said, told, path.rpartition("/")[2].partition("-")[2]}
         report = {"status": "PROCESSING", "progress": 7, "message": told}
         assert self.yard.client().put(f"/api/{path}", json=report).status_code == 200
         dying.stop()
