@@ -1,16 +1,7 @@
 """One client's connection: HTTP/1.1 parsed by httptools, with deadlines that no peer can outlast by being slow.
 
 Requests are served one at a time and answered in their order; nothing is upgraded. A request costs no timer: the
-server has each connection enforce its deadlines once a second (`sweep`). What is enforced (times from the settings):
-
-| while | limit |
-|---|---|
-| a request's head comes | `head_timeout` for the whole, `head_lines`, `head_max_bytes` |
-| its body comes | `body_timeout` and 1 s for each 64 KiB so far; `idle_timeout` without one byte |
-| its body still comes when it is answered | 2 s and 1 MiB |
-| the client takes the answer | `write_timeout` since it last had taken all there was |
-| nothing is asked | `keep_alive` |
-
+server has each connection enforce its `deadlines` once a second (`sweep`); a head's lines and bytes are bounded too.
 Knows nothing of routes: it answers only what never becomes a request.
 """
 
@@ -24,17 +15,13 @@ from typing import Protocol, cast
 import httptools
 import structlog
 
+from taskyard.api.deadlines import Deadlines, End, Phase
 from taskyard.api.heads import expects, size_of, target, without_upgrade, words
 from taskyard.api.limits import Limits
 from taskyard.api.problems import BAD_REQUEST, BROKEN, OVERLOADED, TIMED_OUT, Kind, Problem
 from taskyard.api.request import Request, Response
 
-BODY_STEP = 65_536  # each so many bytes of a body give it one more second
-# What an answered request may still send, so that its client comes to read the answer.
-REST_S = 2.0
-REST_BYTES = 1 << 20
 HELD_BYTES = 65_536  # of a body that nobody has taken yet; the rest stays in the socket
-SWEEP_S = 1.0
 HEAD_TOO_LARGE = Kind(431, "Request head too large")
 _CLOSE = b"connection: close\r\n"
 _PLAIN_HEAD = b"content-type: application/json\r\nx-content-type-options: nosniff\r\nx-request-id: none\r\n"
@@ -64,7 +51,7 @@ class _HeadTooLarge(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """`phase` is what is expected of the client: "head", "body", "rest" (of a body, after the answer), or ""."""
+    """See the module. Made for a server, its `home`; asyncio and the parser call the rest."""
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop) -> None:
         self._home = home
@@ -81,24 +68,19 @@ class Connection(asyncio.Protocol):
         self._serving: Request | None = None  # that is being answered
         self._waiting: deque[Request] = deque()  # came before that was answered
         self._task: asyncio.Task[None] | None = None
-        self._began = 0.0
-        self._heard = 0.0
-        self._stuck: float | None = None
+        self._deadlines = Deadlines(home.limits, loop.time())
         self._lines_most = home.limits.head_lines
         self._head_most = home.limits.head_bytes
         self._fed = 0  # bytes that came while a head was expected
         self._latest = 0  # bytes that came last
-        self._body_bytes = 0
         self._refused = False
         self._full = False  # the client takes its answers too slowly
         self._paused = False
-        self.phase = ""
 
     # --- asyncio's side -----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.phase, self._began = "head", self._loop.time()
         self._home.opened(self)
         address = transport.get_extra_info("peername")
         self._peer = peer = str(address[0]) if isinstance(address, tuple) else ""
@@ -129,11 +111,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        self._heard = self._loop.time()
+        deadlines = self._deadlines
+        deadlines.heard = self._loop.time()
         self._latest = len(data)
-        if not self.phase:
-            self.phase, self._began = "head", self._heard
-        if self.phase == "head":
+        if deadlines.phase is Phase.NOTHING:
+            deadlines.begin(Phase.HEAD, deadlines.heard)
+        if deadlines.phase is Phase.HEAD:
             self._fed += len(data)
         try:
             self._feed(data)
@@ -144,7 +127,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(BAD_REQUEST, f"this is not valid HTTP/1.1: {words(error)}")
         else:
             # A head without an end gives the parser nothing to call us for.
-            if self.phase == "head" and self._fed > self._head_most:
+            if deadlines.phase is Phase.HEAD and self._fed > self._head_most:
                 self._refuse_head()
 
     def _feed(self, data: bytes) -> None:
@@ -166,8 +149,7 @@ class Connection(asyncio.Protocol):
     # --- the parser's side --------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self.phase, self._began = "head", self._heard
-        self._body_bytes = 0
+        self._deadlines.begin(Phase.HEAD, self._deadlines.heard)
         self._url = b""
         self._lines = []
 
@@ -185,7 +167,8 @@ class Connection(asyncio.Protocol):
             raise _HeadTooLarge
         if parser.should_upgrade():
             return  # see `_feed`: the head comes again
-        self.phase, self._began, self._fed = "body", self._heard, 0
+        self._deadlines.begin(Phase.BODY, self._deadlines.heard)
+        self._fed = 0
         path, query = target(self._url)
         request = Request(
             parser.get_method().decode("ascii"),
@@ -205,11 +188,9 @@ class Connection(asyncio.Protocol):
             self._flow()
 
     def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        if self.phase == "rest":
-            if self._body_bytes > REST_BYTES:
-                self._refused = True
-                self._abort()
+        if not self._deadlines.body(len(body)):
+            self._refused = True
+            self.abort()
         elif self._reading is not None:
             self._reading.feed(body)
             if self._reading.held > HELD_BYTES:
@@ -218,7 +199,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
             return
-        self.phase, self._began = "", self._heard
+        self._deadlines.begin(Phase.NOTHING, self._deadlines.heard)
         if self._reading is not None:
             self._reading.finish()
             self._reading = None
@@ -260,17 +241,17 @@ class Connection(asyncio.Protocol):
         )
         self._serving = self._task = None
         if not keep:
-            self.phase = ""
+            self._deadlines.begin(Phase.NOTHING, self._loop.time())
             transport.close()
             return
         if self._reading is request:
             self._reading = None
             request.drop()
-            self.phase, self._began, self._body_bytes = "rest", self._loop.time(), 0
+            self._deadlines.begin(Phase.REST, self._loop.time())
         elif self._waiting:
             self._next()
-        elif not self.phase:
-            self._began = self._loop.time()  # nothing is asked from now on
+        elif self._deadlines.phase is Phase.NOTHING:
+            self._deadlines.begin(Phase.NOTHING, self._loop.time())  # from now on
         if self._paused:
             self._flow()
 
@@ -295,7 +276,7 @@ class Connection(asyncio.Protocol):
             if stop:
                 self._transport.pause_reading()
             else:
-                self._heard = self._loop.time()
+                self._deadlines.heard = self._loop.time()
                 self._transport.resume_reading()
 
     def _nobody_listens(self) -> None:
@@ -303,10 +284,6 @@ class Connection(asyncio.Protocol):
             if request is not None:
                 request.leave()
         self._waiting.clear()
-
-    def _abort(self) -> None:
-        self._nobody_listens()
-        self._transport.abort()
 
     # --- limits -------------------------------------------------------------------------------------------------------
 
@@ -317,7 +294,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, kind: Kind, details: str) -> None:
         """Answer what never became a request, or not wholly, and close."""
         self._refused = True
-        self.phase = ""
+        self._deadlines.begin(Phase.NOTHING, self._loop.time())
         if self._transport.is_closing():
             return
         if self._serving is not None and self._serving is not self._reading and kind is not BROKEN:
@@ -343,38 +320,18 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
-        self._abort()
+        self._nobody_listens()
+        self._transport.abort()
 
     def sweep(self, now: float) -> None:
         """Enforce the deadlines."""
-        limits, transport = self._home.limits, self._transport
-        if transport.get_write_buffer_size():
-            if self._stuck is None:
-                self._stuck = now
-            elif now - self._stuck >= limits.write_s:
-                self._abort()
-                return
-        else:
-            self._stuck = None
-        if transport.is_closing():
-            return
-        if self.phase == "head":
-            if self._paused:  # we do not read, so nothing can come
-                self._began = now
-            elif now - self._began >= limits.head_s:
-                self._refuse(TIMED_OUT, f"the request's head did not come within {limits.head_s:g} s")
-        elif self.phase == "rest":
-            if now - self._began >= REST_S:
+        transport = self._transport
+        unsent, serving = transport.get_write_buffer_size() > 0, self._serving is not None
+        overdue = self._deadlines.overdue(now, unsent=unsent, paused=self._paused, serving=serving)
+        if overdue is End.ABORT:
+            self.abort()
+        elif overdue is not None and not transport.is_closing():
+            if overdue is End.CLOSE:
                 transport.close()
-        elif self.phase == "body":
-            if self._paused:
-                self._heard = now
-                self._began += SWEEP_S
-            elif now - self._heard >= limits.idle_s:
-                self._refuse(TIMED_OUT, f"nothing of the request's body came for {limits.idle_s:g} s")
-            elif now - self._began >= limits.body_s + self._body_bytes / BODY_STEP:
-                self._refuse(
-                    TIMED_OUT, f"the request's body did not come within {limits.body_s:g} s and 1 s per 64 KiB"
-                )
-        elif self._serving is None and now - self._began >= limits.keep_s:
-            transport.close()
+            else:
+                self._refuse(TIMED_OUT, overdue)

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
-from taskyard.api.connection import SWEEP_S, Connection
+from taskyard.api.connection import Connection
+from taskyard.api.deadlines import SWEEP_S
 from taskyard.api.limits import Limits
 from taskyard.api.request import Request, Response
 from taskyard.settings import Settings

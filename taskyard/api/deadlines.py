@@ -1,0 +1,92 @@
+"""What a connection waits for and since when, and what is overdue. Knows times and sizes, no sockets.
+
+| while | limit (from the settings) |
+|---|---|
+| a request's head comes | `head_timeout` for the whole |
+| its body comes | `body_timeout` and 1 s for each 64 KiB so far; `idle_timeout` without one byte |
+| its body still comes when it is answered | 2 s and 1 MiB |
+| the client takes the answer | `write_timeout` since it last had taken all there was |
+| nothing is asked | `keep_alive` |
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from taskyard.api.limits import Limits
+
+BODY_STEP = 65_536  # each so many bytes of a body give it one more second
+# What an answered request may still send, so that its client comes to read the answer.
+REST_S = 2.0
+REST_BYTES = 1 << 20
+SWEEP_S = 1.0
+
+
+class Phase(Enum):
+    """What is expected of the client; `REST` is what an answered request still sends, `NOTHING` is up to it."""
+
+    HEAD = "head"
+    BODY = "body"
+    REST = "rest"
+    NOTHING = "nothing"
+
+
+class End(Enum):
+    """How a connection ends that says nothing more."""
+
+    CLOSE = "close"  # what was written still goes out
+    ABORT = "abort"
+
+
+class Deadlines:
+    """Of one connection. Times are the loop's, in seconds; `heard` is when the last byte came."""
+
+    __slots__ = ("_began", "_body_bytes", "_limits", "_stuck", "heard", "phase")
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._began = now
+        self._stuck: float | None = None
+        self._body_bytes = 0
+        self.heard = now
+        self.phase = Phase.HEAD
+
+    def begin(self, phase: Phase, now: float) -> None:
+        """From now on this is waited for."""
+        self.phase, self._began, self._body_bytes = phase, now, 0
+
+    def body(self, size: int) -> bool:
+        """Some of a body came; false when it is the rest of one, and too much of it."""
+        self._body_bytes += size
+        return self.phase is not Phase.REST or self._body_bytes <= REST_BYTES
+
+    def overdue(self, now: float, *, unsent: bool, paused: bool, serving: bool) -> End | str | None:
+        """What to do about what is overdue: to end, or to say this; asked once in `SWEEP_S`.
+
+        `unsent`: the client has not taken all that was written. `paused`: we do not read. `serving`: a request is
+        being answered.
+        """
+        limits, phase = self._limits, self.phase
+        if not unsent:
+            self._stuck = None
+        elif self._stuck is None:
+            self._stuck = now
+        elif now - self._stuck >= limits.write_s:
+            return End.ABORT
+        waited = now - self._began
+        if phase is Phase.NOTHING:
+            return End.CLOSE if not serving and waited >= limits.keep_s else None
+        if phase is Phase.REST:
+            return End.CLOSE if waited >= REST_S else None
+        if paused:  # nothing can come: it is we who are slow
+            self.heard = now
+            self._began += SWEEP_S
+            return None
+        if phase is Phase.HEAD:
+            if waited >= limits.head_s:
+                return f"the request's head did not come within {limits.head_s:g} s"
+        elif now - self.heard >= limits.idle_s:
+            return f"nothing of the request's body came for {limits.idle_s:g} s"
+        elif waited >= limits.body_s + self._body_bytes / BODY_STEP:
+            return f"the request's body did not come within {limits.body_s:g} s and 1 s per 64 KiB"
+        return None
