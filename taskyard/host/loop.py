@@ -18,14 +18,16 @@ from taskyard.domain.outcomes import Outcome
 from taskyard.engine.engine import NOTHING, Engine
 from taskyard.engine.facts import DrainBegan, Ended, Fact
 from taskyard.engine.limits import Limits
-from taskyard.engine.plan import Plan, Receipt
+from taskyard.engine.plan import Plan, Receipt, Snapshot
 from taskyard.engine.recovery import recover
 from taskyard.host.clock import Clock
 from taskyard.host.inbox import REPEATABLE, Inbox
 from taskyard.host.storage import Storage
-from taskyard.store.port import BadData, StoreError
+from taskyard.store.port import BadData, NotDeciding, StoreError
 
 log = structlog.get_logger()
+# How often a node looks whether the one that decides is gone.
+STANDBY_S = 0.3
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
 UNSTORABLE = "the answer cannot be stored"
@@ -79,10 +81,18 @@ class TurnLoop:
         self._turn_began: float | None = None
         self.engine: Engine
         self.away: str | None = None  # why the store cannot be used now
+        self.standby = False  # another node decides: what memory holds is of no use
 
     async def start(self) -> None:
-        """Recover from the store and begin. Raises the store's errors."""
-        await self._recover()
+        """Recover from the store and begin; beside a node that decides, begin once that one is gone.
+
+        Raises the store's other errors.
+        """
+        try:
+            await self._recover()
+        except NotDeciding as error:
+            self._wait_for_turn(str(error))
+            self.engine, _ = recover(Snapshot(), self._limits, self._node, self._clock.now(), self._rng)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -105,6 +115,8 @@ class TurnLoop:
         return began is not None and (time.monotonic() - began) * 1000 > self._stall_ms
 
     async def _run(self) -> None:
+        if self.standby:
+            await self._recover_in_time()
         again = True
         while not self._stopping:
             if not again:
@@ -207,18 +219,28 @@ class TurnLoop:
     async def _recover_in_time(self) -> None:
         """Recover, again and again while the store is away."""
         while not self._stopping:
-            await asyncio.sleep(self._pause_s())
+            await asyncio.sleep(STANDBY_S if self.standby else self._pause_s())
             try:
                 await self._recover()
+            except NotDeciding as error:
+                self._wait_for_turn(str(error))
             except StoreError as error:
                 self._store_failed(str(error))
                 # Nobody shall wait for as long as this takes.
                 self._give_back(self._inbox.take_all(), str(error))
             else:
                 if self.away is not None:
-                    log.info("store_back")
+                    log.info("deciding" if self.standby else "store_back")
                 self.away = None
+                self.standby = False
                 return
+
+    def _wait_for_turn(self, reason: str) -> None:
+        """Another node decides: nothing can be taken in here until it is gone."""
+        if not self.standby:
+            log.info("standby")
+        self.away, self.standby, self._failures = reason, True, 0
+        self._give_back(self._inbox.take_all(), reason)
 
     async def _recover(self) -> None:
         async with self._storage.turn:

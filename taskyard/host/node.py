@@ -174,8 +174,8 @@ class Node:
 
     def put(self, fact: Fact) -> asyncio.Future[Result]:
         """See `NodePort.put`."""
-        if self._loop.away is not None:
-            raise Unavailable(f"the store is away: {self._loop.away}")
+        if (away := self._away()) is not None:
+            raise Unavailable(away)
         if isinstance(fact, Submitted) and (tight := self._storage.tight()) is not None:
             raise Unavailable(tight, TIGHT_RETRY_MS)
         self._inbox.put(fact)
@@ -217,11 +217,11 @@ class Node:
 
     def servers(self) -> list[ServerView]:
         """See `NodePort.servers`."""
-        return [server_view(server) for server in self.memory.fleet.servers.values()]
+        return [server_view(server) for server in self._known().fleet.servers.values()]
 
     def server(self, server_id: str) -> ServerView | None:
         """See `NodePort.server`."""
-        server = self._find(server_id)
+        server = self._known().fleet.servers.get(server_id)
         return server_view(server) if server is not None else None
 
     def address_denied(self, url: str) -> str | None:
@@ -231,22 +231,22 @@ class Node:
     @property
     def algorithm(self) -> str:
         """The load-balancing policy in force."""
-        return self.memory.fleet.policy.name
+        return self._known().fleet.policy.name
 
     def live(self) -> LiveCounts:
         """See `NodePort.live`."""
-        return live_counts(self.memory)
+        return live_counts(self._known())
 
     def waiting(self, most: int) -> list[WaitingLane]:
         """See `NodePort.waiting`."""
-        return waiting_lanes(self.memory, most)
+        return waiting_lanes(self._known(), most)
 
     def not_ready(self) -> str | None:
         """See `NodePort.not_ready`."""
         if self._draining:
             return "draining: the node is about to stop"
-        if self._loop.away is not None:
-            return f"the store is away: {self._loop.away}"
+        if (away := self._away()) is not None:
+            return away
         if (tight := self._storage.tight()) is not None:
             return tight
         return "the turn is stalled" if self._loop.stalled() else None
@@ -271,6 +271,18 @@ class Node:
     def metrics(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return self._metrics.text()
+
+    def _away(self) -> str | None:
+        """Why nothing can be taken in now, if so."""
+        if self._loop.away is None:
+            return None
+        return f"standby: {self._loop.away}" if self._loop.standby else f"the store is away: {self._loop.away}"
+
+    def _known(self) -> Memory:
+        """What this node knows, if it is of any use. Raises `Unavailable`."""
+        if self._loop.standby:
+            raise Unavailable(self._away() or "standby")
+        return self.memory
 
     def _find(self, server_id: str) -> Server | None:
         return self.memory.fleet.servers.get(server_id)

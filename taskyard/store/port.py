@@ -18,6 +18,10 @@ class StoreError(Exception):
     """The store cannot do its work now; the message says why and what to do."""
 
 
+class NotDeciding(StoreError):
+    """Another node decides on this database; `recover` will do once that one has stopped or died."""
+
+
 class OutcomeUnknown(StoreError):
     """A commit failed, or may have: drop memory and recover."""
 

@@ -1,15 +1,15 @@
 """The opening of a database: what is refused, untouched, and why; who may come first; a pooler in between."""
 
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taskyard.store.port import StoreError, TaskQuery, Unusable
-from taskyard.store.postgres import lease, schema
+from taskyard.store.port import NotDeciding, StoreError, TaskQuery, Unusable
+from taskyard.store.postgres import schema
 from taskyard.store.postgres.store import PostgresStore
 from tests.store.making import queued, tid
 from tests.store.test_store_model import PLANS, run
@@ -129,17 +129,16 @@ def test_many_that_start_at_once_make_the_schema_once(fresh):
     PostgresStore(fresh, ("key",)).close()
 
 
-def test_one_of_many_decides(fresh, monkeypatch):
-    monkeypatch.setattr(lease, "LASTS_MS", 500)
-    monkeypatch.setattr(lease, "_TELL_S", 0.05)
+def test_one_of_many_decides(fresh):
     schema.prepare(fresh, ())
-    opened, refusals = [], []
+    opened, deciding = [], []
 
     def start():
-        try:
-            opened.append(PostgresStore(fresh))
-        except Unusable as error:
-            refusals.append(error)
+        store = PostgresStore(fresh)
+        opened.append(store)
+        with suppress(NotDeciding):
+            store.recover(1)
+            deciding.append(store)
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
@@ -148,7 +147,7 @@ def test_one_of_many_decides(fresh, monkeypatch):
         thread.join()
     for store in opened:
         store.close()
-    assert (len(opened), len(refusals)) == (1, 3)
+    assert (len(opened), len(deciding)) == (4, 1)
 
 
 # --- a pooler that gives each transaction another connection ---------------------------------------------------------

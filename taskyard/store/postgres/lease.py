@@ -13,11 +13,10 @@ The rules, which `take_lease` and `prove_epoch` in the schema keep:
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
-from taskyard.store.port import StoreError, Unusable
+from taskyard.store.port import NotDeciding, StoreError
 from taskyard.store.postgres.connection import Connection, Failed, Lost
 from taskyard.store.postgres.holder import is_dead, new_holder
 from taskyard.store.postgres.queries import QUERIES
@@ -44,35 +43,24 @@ class Lease:
         self._thread = threading.Thread(target=self._run, name="store-lease", daemon=True)
 
     def start(self, connection: Connection) -> None:
-        """Begin to tell that the decider lives."""
+        """Begin to tell that the decider lives, whenever this process is it."""
         self._measure(connection)
         self._thread.start()
 
-    def wait_and_take(self, connection: Connection) -> None:
-        """Take it at a start: one that its holder left behind when it died is free soon. Raises `Unusable`."""
-        end = time.monotonic() + LASTS_MS / 1000 + 1
-        while True:
-            holder, wait_ms = self._take(connection)
-            if not wait_ms:
-                return
-            if time.monotonic() + wait_ms / 1000 > end:
-                raise Unusable("the database is in use by another node (" + holder + "): stop that one")
-            time.sleep(wait_ms / 1000)
-
     def take(self, connection: Connection) -> None:
-        """Take it anew, so that no turn of before can follow. Raises `StoreError` while another node has it."""
-        holder, wait_ms = self._take(connection)
-        if wait_ms:
-            raise StoreError("another node decides (" + holder + ")")
+        """Take it, or take it anew so that no turn of before can follow. Raises `NotDeciding` while another has it."""
+        if self._take(connection):
+            raise NotDeciding("another node decides")
 
-    def _take(self, connection: Connection, dead: str = "") -> tuple[str, int]:
+    def _take(self, connection: Connection, dead: str = "") -> int:
+        """The ms until it may be free; 0 when it was taken."""
         call = QUERIES["take_lease"].with_values((self.holder, LASTS_MS, dead))
         (((epoch, holder, wait_ms),),) = connection.exchange([call], _TAKE_LIMIT_S)
         if not wait_ms:
             self.epoch = epoch
         elif holder != dead and is_dead(holder):
             return self._take(connection, holder)
-        return holder, wait_ms
+        return int(wait_ms)
 
     def leave(self, connection: Connection) -> None:
         """Hand it over."""

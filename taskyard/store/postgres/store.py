@@ -7,13 +7,13 @@ anew: only then is it known that nothing of the old one can still be committed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
 from taskyard.store.listing import list_tasks
-from taskyard.store.port import OutcomeUnknown, Page, Purged, StoreError, TaskQuery, WholeTask
+from taskyard.store.port import NotDeciding, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, WholeTask
 from taskyard.store.postgres import schema, turns
 from taskyard.store.postgres.connection import Connection, Failed, Lost, read_failure, write_failure
 from taskyard.store.postgres.days import Days
@@ -43,11 +43,13 @@ class PostgresStore:
         self._readers = Readers(self._connect)
         self._lease = Lease(self._connect)
         self._closed = False
+        self._waits = False  # for the lease that another node has
         self._failure: str | None = None
         self._writer = self._connect()
         try:
             with self._reading():
-                self._lease.wait_and_take(self._writer)
+                with suppress(NotDeciding):  # `recover` says so
+                    self._lease.take(self._writer)
                 self._look_at_days()
                 self._lease.start(self._writer)
         except BaseException:
@@ -88,7 +90,9 @@ class PostgresStore:
             self._writer.close()
             self._writer = self._connect()
         with self._reading():
+            self._waits = True
             self._lease.take(self._writer)
+            self._waits = False
             self._look_at_days()
             self._sweep.start_over()
             state = State(self._writer, START_LIMIT_S, whole=True)
@@ -102,8 +106,13 @@ class PostgresStore:
         return snapshot
 
     def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
-        """Remove at most `most` tasks that ended before a time, and expired keys. Raises `OutcomeUnknown`."""
+        """Remove at most `most` tasks that ended before a time, and expired keys. Raises `OutcomeUnknown`.
+
+        Nothing while another node decides: that one sweeps.
+        """
         self._check_open()
+        if self._waits:
+            return 0
         with self._changing():
             return self._sweep.sweep(self._exchange, ended_before, keys_before, most)
 
