@@ -16,6 +16,8 @@ KEEP ?=
 PREFIX ?=
 # Tests share the machine with the processes they start.
 WORKERS ?= 2
+# How many seeds make simulate runs, from SEED (1) on.
+SEEDS ?= 200
 # How long make torture takes, and by which schedule; without a SEED by another one each time.
 MINUTES ?= 5
 SEED ?=
@@ -23,7 +25,7 @@ SEED ?=
 BENCH ?= main_job transport store
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test-venv tools demo test test-quick torture power lint bench docs lock clean
+.PHONY: help venv install test-venv tools demo test test-quick simulate torture power lint bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +66,9 @@ test: test-venv tools lint ## everything: lint, types, contracts, all tests
 
 test-quick: test-venv ## the tests of pure code: seconds
 	$(BIN)/pytest tests/unit
+
+simulate: test-venv ## every fault in virtual time, judged; what breaks is shrunk (SEEDS=200 SEED=1)
+	@$(BIN)/python -m tests.simulation --seed $(or $(SEED),1) --seeds $(SEEDS)
 
 torture: test-venv ## a node killed, frozen, starved and cut off under load, and judged (MINUTES=5 SEED=7)
 	@$(BIN)/python -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

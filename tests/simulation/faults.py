@@ -28,7 +28,7 @@ BEHAVIOURS: dict[str, int] = {
     "calls_back_twice_otherwise": 3,
     "calls_back_failed": 5,
     "calls_back_timeout": 2,
-    "calls_back_unstorable": 1,
+    "calls_back_unstorable": 2,
     "calls_back_for_another": 4,
     "calls_back_for_the_next": 5,
     "hands_back": 3,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,10 +10,11 @@ import msgspec
 from taskyard.engine.engine import NOTHING, Engine
 from taskyard.engine.facts import CalledBack, Ended, Fact, Submitted
 from taskyard.engine.plan import Found, Refusal
-from taskyard.host import answers, keys
+from taskyard.host import answers
 from taskyard.host.clock import Clock
 from taskyard.host.errors import Overloaded
 from taskyard.host.inbox import REPEATABLE, Inbox
+from taskyard.host.keys import Keys
 from taskyard.host.transport.port import Reply
 from taskyard.store import start
 from taskyard.store.connection import Connection
@@ -30,23 +29,29 @@ UNSTORABLE = ("unstorable_task", "answers_unstorable", "calls_back_unstorable")
 # --- proofs and answers ----------------------------------------------------------------------------------------------
 
 
-def _proof_over(what: Callable[[str, int], str]) -> Callable[[bytes, str, int, str], str]:
-    def proof(key: bytes, task_id: str, attempt: int, server_id: str) -> str:
-        return base64.urlsafe_b64encode(hmac.digest(key, what(task_id, attempt).encode(), "sha256")).decode()
+def _prove_only(swap: Swap, bound: Callable[[str, int], tuple[str, int, str]]) -> None:
+    """Let proofs be made and checked over less than task, attempt and server."""
 
-    return proof
+    def proof(original: Any, own: Keys, task_id: str, attempt: int, server_id: str) -> str:
+        return str(original(own, *bound(task_id, attempt)))
+
+    def is_good(original: Any, own: Keys, task_id: str, attempt: int, server_id: str, given: str) -> bool:
+        return bool(original(own, *bound(task_id, attempt), given))
+
+    around(swap, Keys, "proof", proof)
+    around(swap, Keys, "proof_is_good", is_good)
 
 
 @found_only_by("calls_back_for_the_next")
 def proof_not_bound_to_the_attempt(swap: Swap) -> None:
     """The proof of one attempt is good for all attempts of its task."""
-    swap(keys, "_proof", _proof_over(lambda task_id, attempt: task_id))
+    _prove_only(swap, lambda task_id, attempt: (task_id, 0, ""))
 
 
 @found_only_by("calls_back_for_another")
 def proof_not_bound_to_the_task(swap: Swap) -> None:
     """The proof of one task is good for all tasks."""
-    swap(keys, "_proof", _proof_over(lambda task_id, attempt: str(attempt)))
+    _prove_only(swap, lambda task_id, attempt: ("", attempt, ""))
 
 
 @found_only_by("answers_rubbish")

@@ -109,7 +109,7 @@ def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
         upkeep_ms=0 if calm else rng.choice((0, 300 + span_ms // 15, 300 + span_ms // 50)),
         unstorable=0.0 if calm else rng.choice((0.0, 0.0, 0.001, 0.004)),
         clock_steps=0 if calm else rng.choice((0, 4, 12)),
-        turn_delay_ms=rng.choice((5, 80, 300)),
+        turn_delay_ms=rng.choice((5, 80, 300, 1_000)),
         commit_ms=rng.choice((0, 5, 80)) if batch > 1 else 0,
         batch=batch,
         submissions_most=rng.choice((3, 10, 30)) if full else 20_000,
@@ -144,7 +144,7 @@ def _machine(rng: Random, index: int, calm: bool) -> Machine:
     fast = rng.choice((20, 200, 1_000))
     trouble = 0 if calm else rng.choice((0, 1, 3, 8))
     capabilities = tuple(name for name in ("gpu", "ocr") if index == 0 or rng.random() < 0.5)
-    rare = rng.random() < 0.85  # what costs a run many recoveries
+    rare = rng.random() < 0.75  # what costs a run many recoveries
     weights = [
         ("succeeds", 100),
         *((name, 0 if rare and "unstorable" in name else weight * trouble) for name, weight in BEHAVIOURS.items()),

@@ -12,8 +12,8 @@ from tests.simulation.run import play
 from tests.simulation.scenario import draw
 from tests.simulation.script import write
 
-SEEDS = range(1, 21)  # without a mutant they keep every promise: see `test_simulation`
-TASKS = 300
+SEEDS = range(1, 41)  # without a mutant they keep every promise: see `test_simulation`
+TASKS = 200
 CRASHES = 10
 
 
