@@ -15,6 +15,10 @@ from taskyard.settings.units import duration, size, whole
 
 # HS256 wants a key at least as long as its hash (RFC 7518, 3.2); HKDF and Fernet no less.
 SECRET_BYTES: Final = 32
+# A host name, or all below one; a last label that is a number would be read as an address.
+_PLACE = re.compile(
+    r"(?=.{1,253}$)(\*?\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*(?![0-9]+$|0x)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+)
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]%-]{1,255}", re.ASCII)
 
 
@@ -103,6 +107,20 @@ def networks(raw: object) -> tuple[str, ...]:
         raise ValueError("is not a list of IP addresses or networks") from None
 
 
+def places(raw: object) -> tuple[str, ...]:
+    """Networks, addresses, host names, and suffixes of them (`.example.com`, `*.example.com`)."""
+    found = []
+    for part in words(raw):
+        try:
+            found.append(str(ipaddress.ip_network(part, strict=False)))
+        except ValueError:
+            name = part.lower()
+            if not _PLACE.fullmatch(name):
+                raise ValueError("is not a list of networks and host names") from None
+            found.append(name)
+    return tuple(found)
+
+
 def secrets(raw: object) -> tuple[Secret, ...]:
     """One or more shared secrets. A TOML list keeps commas inside a secret, a text is split at them."""
     if isinstance(raw, str):
@@ -143,6 +161,7 @@ READERS: Final[dict[str, Callable[[object], object]]] = {
     "words": words,
     "origins": origins,
     "networks": networks,
+    "places": places,
     "secrets": secrets,
 }
 
@@ -161,5 +180,6 @@ ALLOWED: Final[dict[str, str]] = {
     "words": "texts, by commas",
     "origins": "origins such as https://ui.example.org, by commas",
     "networks": "IP addresses or networks such as 10.0.0.0/8, by commas",
+    "places": "addresses, networks such as 10.0.0.0/8, host names, suffixes such as .example.com, by commas",
     "secrets": f"secrets of at least {SECRET_BYTES} bytes, by commas",
 }

@@ -127,7 +127,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = ()
     endpoint_allow: Annotated[
         tuple[str, ...],
-        _is("networks", "Backend servers may be only there. Without it anywhere but link-local.", bare=True),
+        _is("places", "Backend servers may be only there. Without it anywhere but link-local.", bare=True),
     ] = ()
     metrics_public: Annotated[bool, _is("switch", "`/metrics` answers everyone, not only loopback.")] = False
 

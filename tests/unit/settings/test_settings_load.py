@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from taskyard.host.transport.address import AddressPolicy
 from taskyard.settings import RetryBackoff, Secret, Settings, SettingsError, Source, TypeDefaults, load
 from taskyard.settings.fields import fields
 
@@ -167,7 +168,7 @@ def test_sizes(tmp_path: Path, written: str, value: int) -> None:
         ("CORS_ORIGINS", "*", "has * in it"),
         ("CORS_ORIGINS", "https://a.example.org/app", "with a path"),
         ("TRUSTED_PROXIES", "proxy", "is not a list of IP addresses"),
-        ("ENDPOINT_ALLOW", "10.0.0.0/33", "is not a list of IP addresses"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33", "is not a list of IP addresses"),
         ("TASKYARD_DATABASE", "mysql://u:hunter2@h", "is not a postgresql:// URL"),
         ("JWT_SECRET", "short-hunter2", "has only 13 bytes"),
         ("JWT_SECRET", f"{KEY},hunter2", "number 2 one that has only 7 bytes"),
@@ -282,6 +283,41 @@ def test_lists(tmp_path: Path, write: Callable[[str], Path]) -> None:
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128")
     assert [secret.reveal() for secret in settings.jwt_secret] == [f"{KEY},with-a-comma"]
     assert [secret.reveal() for secret in settings.service_jwt_secret] == ["a" * 32, "b" * 32]
+
+
+@pytest.mark.parametrize(
+    ("raw", "places"),
+    [
+        ("10.1.2.3/8, fd00::1", ("10.0.0.0/8", "fd00::1/128")),
+        ("GPU-1.internal, .fleet.example, *.x", ("gpu-1.internal", ".fleet.example", "*.x")),
+        ("localhost, gpu1", ("localhost", "gpu1")),
+    ],
+)
+def test_where_servers_may_be(tmp_path: Path, raw: str, places: tuple[str, ...]) -> None:
+    settings = load({}, {"ENDPOINT_ALLOW": raw, "JWT_SECRET": KEY}, tmp_path)
+    assert settings.endpoint_allow == places
+    AddressPolicy(allow=settings.endpoint_allow)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "10.0.0.0/33",
+        "10.0.0",
+        "127.1",
+        "0x7f000001",
+        "http://gpu1",
+        "gpu1:8000",
+        "*",
+        ".",
+        "a..b",
+        "-a",
+        "*.*.x",
+        "a b",
+    ],
+)
+def test_no_place_for_servers(tmp_path: Path, raw: str) -> None:
+    refused("is not a list of networks and host names", tmp_path, {"ENDPOINT_ALLOW": raw, "JWT_SECRET": KEY})
 
 
 def test_secrets_never_show(tmp_path: Path) -> None:
