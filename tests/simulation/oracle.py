@@ -30,12 +30,12 @@ from typing import Any
 
 from tests.simulation.oracle_facts import ABOUT_TASKS, TurnFacts
 from tests.simulation.oracle_fates import Fates
-from tests.simulation.oracle_servers import Attempt, Box, Boxes, Violation
+from tests.simulation.oracle_queue import Queue
+from tests.simulation.oracle_servers import Attempt, Boxes, Violation
 from tests.simulation.oracle_tasks import Known, Tasks
 from tests.simulation.oracle_words import Words
 
 RECOVERY_GRACE_MS = 60_000
-SLACK_MS = 5_000
 CONSERVATION_EVERY = 4
 
 
@@ -54,6 +54,7 @@ class Oracle:
         self.more = False  # the last turn left something to be done at once
         self._key_life = key_life
         self._words = Words(self.reached)
+        self._queue = Queue(self.tasks, self.boxes)
         self._fates = Fates(self.tasks, self.boxes, self._words, max_lost, offline_grace)
         self._submits: dict[int, tuple[dict[str, Any], int]] = {}  # ref -> spec, and how often there was trouble before
         self._active: defaultdict[str, dict[Attempt, int]] = defaultdict(dict)  # backend -> attempt -> slots then
@@ -165,6 +166,14 @@ class Oracle:
 
     # --- turns -------------------------------------------------------------------------------------------------------
 
+    def overdue(self, now: int) -> None:
+        """No live task is past a limit by more than a turn may take. Raises `Violation`."""
+        self._queue.overdue(now, self.started_at)
+
+    def unfinished(self) -> list[Known]:
+        """Live tasks that a server could take or has; call it at the end of a run."""
+        return self._queue.unfinished()
+
     def _recovered(
         self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], again: bool, draining: bool
     ) -> None:
@@ -185,9 +194,9 @@ class Oracle:
         dispatched = self._decided(now, facts, effects, rows)
         self.more = again
         if not again:
-            self._tiers(dispatched)
+            self._queue.tiers(now, dispatched)
         if not again and self.turns % CONSERVATION_EVERY == 0 and not self.boxes.draining:
-            self._conservation()
+            self._queue.conservation(now)
 
     def _decided(
         self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], *, recovery: bool = False
@@ -213,8 +222,8 @@ class Oracle:
         self._fates.finish()
         self.boxes.believe()
         for task_id, avoid, due_at in rows:
-            self._row(task_id, avoid, due_at)
-        self._order(dispatched)
+            self._queue.row(now, task_id, avoid, due_at)
+        self._queue.order(dispatched)
         return dispatched
 
     def _note(self, fact: Any, said: TurnFacts) -> None:
@@ -287,83 +296,6 @@ class Oracle:
     def _known_key(self, spec: dict[str, Any]) -> tuple[str, str, int] | None:
         known = self.keys.get((spec["owner"], spec["key"])) if spec["key"] is not None else None
         return known if known is not None and known[2] > self._now else None
-
-    # --- the queue ---------------------------------------------------------------------------------------------------
-
-    def _row(self, task_id: str, avoid: str, due_at: int | None) -> None:
-        self.tasks.queued(self._now, task_id, avoid, due_at)
-        if due_at is None:
-            return
-        task = self.tasks.by_id[task_id]
-        latest = self._now
-        if task.last_outcome in ("failed", "timeout"):
-            latest += min(task.spec["backoff_cap"], task.spec["backoff_base"] << (task.failures - 1))
-        elif task.last_outcome == "lost":
-            latest += SLACK_MS
-        latest = max(latest, task.spec["run_at"] or 0)
-        if due_at > latest:
-            raise Violation("back-off", f"{task_id} is due at {due_at}, at {latest} at the latest: {task}")
-
-    def _order(self, dispatched: list[Known]) -> None:
-        """No task overtakes one of its lane that was ready in this turn or before, nor takes a slot of such a one."""
-        worst: dict[Any, Known] = {}
-        for task in dispatched:
-            if task.lane not in worst or task.key > worst[task.lane].key:
-                worst[task.lane] = task
-        for lane, task in worst.items():
-            left = self.tasks.first_ready(lane)
-            if left is not None and left.key < task.key:
-                raise Violation("order", f"{task.id} {task.key} overtook {left.id} {left.key} of {lane}")
-        lanes = self.tasks.waiting_lanes() if dispatched else []
-        for task in dispatched:
-            box = self._box_of(task)
-            for lane in lanes:
-                left = self.tasks.first_ready(lane)
-                if left is not None and left.key < task.key and box.has(lane):
-                    raise Violation("order", f"{task} took a slot of {box.id} that {left} could have had")
-
-    def _tiers(self, dispatched: list[Known]) -> None:
-        """A degraded server or a standby gets nothing while a better one is free."""
-        for task in dispatched:
-            box = self._box_of(task)
-            for other in self.boxes.by_id.values():
-                better = other.id != task.avoid and other.tier() < box.tier()
-                if better and other.has(task.lane) and other.idle(self._now):
-                    raise Violation("tiers", f"{task} went to {box}, and {other} was free")
-
-    def _box_of(self, task: Known) -> Box:
-        assert task.trial is not None
-        return self.boxes.by_id[task.trial.server]
-
-    def _conservation(self) -> None:
-        """No task waits while a server that qualifies for it is free."""
-        for lane in self.tasks.waiting_lanes():
-            for box in self.boxes.by_id.values():
-                if box.has(lane) and box.idle(self._now):
-                    raise Violation("nothing stuck", f"{self.tasks.first_ready(lane)} waits beside {box}")
-
-    def overdue(self, now: int) -> None:
-        """No live task is past a limit by more than a turn may take. Raises `Violation`."""
-        start = self.started_at
-        for task in self.tasks.live.values():
-            for limit in (task.deadline, task.queue_deadline):
-                if limit is not None and max(limit, start) + SLACK_MS < now:
-                    raise Violation("limits", f"{task} should have ended at {limit}, it is {now}")
-            trial = task.trial
-            if trial is not None:
-                limit = trial.limit_at
-                beat = task.spec["heartbeat_timeout"]
-                if beat is not None and trial.accepted:
-                    limit = min(limit, trial.beat_at + beat)
-                if max(limit, start) + SLACK_MS < now:
-                    raise Violation("limits", f"{task} should have timed out at {limit}, it is {now}")
-
-    def unfinished(self) -> list[Known]:
-        """Live tasks that a server could take or has; call it at the end of a run."""
-        live = self.tasks.live.values()
-        boxes = self.boxes.by_id.values()
-        servable = {lane for lane in {task.lane for task in live} if any(box.has(lane) for box in boxes)}
-        return [task for task in live if task.trial is not None or task.lane in servable]
 
 
 def _gone_at_once(effects: list[Any]) -> dict[int, int]:
