@@ -14,7 +14,7 @@ import psycopg
 from tests.faults.field import Field, seed_of_this_run
 from tests.support.nodes import NodeProcess, until
 from tests.support.pooler import pooler
-from tests.support.postgres import Cluster, cluster
+from tests.support.postgres import Cluster, cluster, private_folder
 
 ROUNDS = 8
 RATE = 300
@@ -135,6 +135,43 @@ def test_a_node_says_that_its_database_is_away_and_comes_back_by_itself(tmp_path
             assert node.stop() == 0
         finally:
             node.kill()
+
+
+def test_nothing_is_lost_when_a_standby_takes_the_place_of_a_server_that_died(tmp_path: Path) -> None:
+    seed = seed_of_this_run()
+    print("seed", seed)
+    with cluster() as first, private_folder() as folder:
+        second = Cluster(folder)
+        try:
+            second.copy(first)
+            second.start_anywhere()
+            # What is acknowledged is on both; so the second one can stand in for the first.
+            first.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+            first.execute("SELECT pg_reload_conf()")
+            until(lambda: first.execute("SELECT sync_state FROM pg_stat_replication") == [("sync",)])
+            first.database()
+            hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+            url = f"postgresql://taskyard@{hosts}/yard1?target_session_attrs=read-write"
+            settings = SETTINGS | {"TASKYARD_DATABASE": url}
+            with Field(tmp_path, rate=RATE, seed=seed, settings=settings) as field:
+                for _ in range(20):
+                    before = field.acknowledged_bytes()
+                    until(lambda: field.acknowledged_bytes() > before)  # noqa: B023
+                first.crash()
+                until(lambda: not field.node.ready(), what="the node does not see that its database is gone")
+                second.promote()
+                until(field.node.ready, 60, "the node does not find the server that took over")
+                before = field.acknowledged_bytes()
+                until(lambda: field.acknowledged_bytes() > before)
+                field.settle()
+                field.node.kill()
+                evidence = field.evidence()
+                copy(second.url("yard1"), evidence.database)
+        finally:
+            second.remove()
+    verdict = evidence.judged()
+    print(verdict.stdout)
+    assert verdict.returncode == 0, verdict.stdout + verdict.stderr
 
 
 def answers(node: NodeProcess) -> bool:

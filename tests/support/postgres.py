@@ -71,6 +71,15 @@ class Cluster:
             "initdb", "-D", str(self.data), "-U", "taskyard", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"
         )
 
+    def copy(self, primary: "Cluster") -> None:
+        """Make the cluster as a standby that follows another server's stream."""
+        source = f"host=127.0.0.1 port={primary.port} user=taskyard application_name=standby"
+        self._run("pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast")
+
+    def promote(self) -> None:
+        """Let a standby take the primary's place."""
+        self.execute("SELECT pg_promote()")
+
     def _run(self, name: str, *arguments: str) -> None:
         done = subprocess.run(
             as_nobody(program(name), *arguments), cwd=self.folder, capture_output=True, text=True, check=False
