@@ -24,6 +24,7 @@ TURNS = 250
 def test_the_power_goes_at_every_moment_of_a_thousand_turns(folder: Path, seed: int) -> None:
     events = record(folder / "data", TURNS, seed)
     assert sum(isinstance(event, Acknowledged) for event in events) >= TURNS
+    assert events.count(Synced("taskyard.db")) > TURNS // 10, "checkpoints must come often"
     lost = losses(events)
     seen: Counter[str] = Counter()
     for left in cut_points(events, Random(seed), every_write=EVERY_WRITE):
