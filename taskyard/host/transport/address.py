@@ -32,6 +32,8 @@ DENIED: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
         ("224.0.0.0/4", "multicast"),
         ("240.0.0.0/4", "reserved or broadcast"),
         ("100.100.100.200/32", "cloud metadata"),  # Alibaba Cloud
+        ("168.63.129.16/32", "cloud metadata"),  # Azure
+        ("192.0.0.192/32", "cloud metadata"),  # Oracle Cloud
         ("::/128", "unspecified"),
         ("fe80::/10", "link-local"),
         ("ff00::/8", "multicast"),
@@ -55,6 +57,8 @@ _EMBEDDED = tuple(
 )
 _TEREDO, _LOCAL_NAT64, _COMPATIBLE = IPv6Network("2001::/32"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96")
 
+_ISATAP = 0x5EFE
+
 
 def faces(address: Address) -> list[Address]:
     """The address itself, then every IPv4 address that it embeds."""
@@ -65,11 +69,18 @@ def faces(address: Address) -> list[Address]:
     found += [IPv4Address(bits >> shift & 0xFFFFFFFF) for network, shift in _EMBEDDED if address in network]
     if address in _TEREDO:
         found.append(IPv4Address(~bits & 0xFFFFFFFF))  # the client, stored inverted
-    if address in _LOCAL_NAT64:  # with a /48 prefix: 16 bits, a zero byte, 16 bits (RFC 6052 §2.2)
-        found.append(IPv4Address((bits >> 64 & 0xFFFF) << 16 | bits >> 40 & 0xFFFF))
+    if address in _LOCAL_NAT64:  # the prefix may have 48, 56 or 64 bits too: one bad reading is enough to deny
+        found += [IPv4Address(_without_u(bits) >> shift & 0xFFFFFFFF) for shift in (40, 32, 24)]
+    if bits >> 32 & 0xFDFFFFFF == _ISATAP:  # RFC 5214, with any prefix
+        found.append(IPv4Address(bits & 0xFFFFFFFF))
     if address in _COMPATIBLE and bits > 1:  # RFC 4291 §2.5.5.1; :: and ::1 are no such addresses
         found.append(IPv4Address(bits))
     return found
+
+
+def _without_u(bits: int) -> int:
+    """An IPv6 address without its bits 64 to 71, over which an IPv4 address in it jumps (RFC 6052 §2.2)."""
+    return bits >> 64 << 56 | bits & (1 << 56) - 1
 
 
 def is_local(address: Address) -> bool:

@@ -209,16 +209,20 @@ def test_a_new_origin_without_a_key_drops_the_old_one(
     assert one.heads[-1]["authorization"] == "Bearer second"
 
 
-def test_a_loopback_public_url_with_a_server_elsewhere_is_a_warning(service: httpx.Client) -> None:
-    endpoints = {"predict": "http://192.0.2.1/p", "health": "http://192.0.2.1/h"}
-    answer = service.post("/api/servers", json={"name": "far", "endpoints": endpoints}).json()
+# Whatever that name may stand for, the node connects to this machine alone.
+ELSEWHERE = {"predict": "http://far.invalid/p", "health": "http://far.invalid/h"}
+HERE = ("127.0.0.0/8", "::1")
+
+
+def test_a_loopback_public_url_with_a_server_elsewhere_is_a_warning(own_yard: Callable[..., Yard]) -> None:
+    client = own_yard(endpoint_allow=HERE).client("service")
+    answer = client.post("/api/servers", json={"name": "far", "endpoints": ELSEWHERE}).json()
     assert "PUBLIC_URL" in answer["warnings"][0]
 
 
 def test_no_warning_with_a_public_url(own_yard: Callable[..., Yard]) -> None:
-    client = own_yard(public_url="http://192.0.2.9:8787").client("service")
-    endpoints = {"predict": "http://192.0.2.1/p", "health": "http://192.0.2.1/h"}
-    assert "warnings" not in client.post("/api/servers", json={"name": "far", "endpoints": endpoints}).json()
+    client = own_yard(public_url="http://192.0.2.9:8787", endpoint_allow=HERE).client("service")
+    assert "warnings" not in client.post("/api/servers", json={"name": "far", "endpoints": ELSEWHERE}).json()
 
 
 def test_capabilities_are_learned_only_when_none_were_given(

@@ -14,12 +14,14 @@ from tests.support.aio import run
 
 ALWAYS_DENIED = [
     "0.0.0.0", "0.1.2.3", "169.254.0.1", "169.254.169.254", "169.254.255.255", "224.0.0.1", "239.255.255.255",
-    "240.0.0.1", "255.255.255.255", "100.100.100.200",
+    "240.0.0.1", "255.255.255.255", "100.100.100.200", "168.63.129.16", "192.0.0.192",
     "::", "fe80::1", "febf:ffff::1", "ff02::1", "ffff::1", "fd00:ec2::254", "fd20:ce::254",
     "::ffff:169.254.169.254", "::ffff:0.0.0.0", "::ffff:224.0.0.1", "::ffff:a9fe:a9fe",
     "::ffff:0:169.254.169.254",
     "64:ff9b::169.254.169.254", "64:ff9b::a9fe:a9fe", "64:ff9b::255.255.255.255",
     "64:ff9b:1::169.254.169.254", "64:ff9b:1:ffff::a9fe:a9fe", "64:ff9b:1:a9fe:a9:fe00::",
+    "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:0:a9:fea9:fe00::", "64:ff9b:1:7:a9:fea9:fe00::",
+    "2001:db8::5efe:169.254.169.254", "2001:db8::200:5efe:a9fe:a9fe", "fd00::5efe:e000:1",
     "2002:a9fe:a9fe::1", "2002:a9fe:a9fe:0:1:2:3:4", "2002:e000:1::",
     "2001:0:a9fe:a9fe::5db8:d822", "2001:0:5db8:d822::5601:5601",  # Teredo's server, Teredo's client
     "::169.254.169.254", "::0.0.0.2", "::224.0.0.1",
@@ -27,8 +29,9 @@ ALWAYS_DENIED = [
 
 ALLOWED = [
     "127.0.0.1", "127.255.255.254", "10.0.0.1", "172.16.5.4", "192.168.1.1", "100.64.0.1", "8.8.8.8", "169.253.255.255",
-    "169.255.0.0", "223.255.255.255", "1.0.0.0", "100.100.100.201",
+    "169.255.0.0", "223.255.255.255", "1.0.0.0", "100.100.100.201", "168.63.129.17", "192.0.0.191",
     "::1", "fc00::1", "fd00:ec2::253", "fec0::1", "2606:4700::1111", "2001:db8::1", "2001:1::1", "2003::1",
+    "2001:db8::5efe:8.8.8.8", "2001:db8::100:5efe:a9fe:a9fe",
     "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "::8.8.8.8",
 ]  # fmt: skip
 
@@ -52,7 +55,7 @@ def test_private_loopback_and_public_addresses_pass(text: str) -> None:
 @given(
     st.sampled_from([network for network, _ in DENIED if isinstance(network, IPv4Network)]),
     st.integers(0),
-    st.integers(0, 4),
+    st.integers(0, 7),
 )
 def test_an_embedded_address_is_found_wherever_it_stands(network: IPv4Network, pick: int, way: int) -> None:
     denied = network[pick % network.num_addresses]
@@ -63,6 +66,9 @@ def test_an_embedded_address_is_found_wherever_it_stands(network: IPv4Network, p
         0x2002 << 112 | bits << 80 | pick & 0xFFFF,
         0x20010000 << 96 | 0x08080808 << 64 | bits ^ 0xFFFFFFFF,
         0x64FF9B0001 << 80 | (bits >> 16) << 64 | (bits & 0xFFFF) << 40,
+        0x64FF9B0001 << 80 | (bits >> 24) << 64 | (bits & 0xFFFFFF) << 32,
+        0x64FF9B0001 << 80 | bits << 24,
+        0x20010DB8 << 96 | 0x5EFE << 32 | bits,
     ][way]
     address = IPv6Address(embedded)
     assert denied in faces(address)
