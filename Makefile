@@ -22,7 +22,7 @@ SEEDS ?= 200
 MINUTES ?= 5
 SEED ?=
 # One of them alone: make bench BENCH=main_job
-BENCH ?= main_job transport store
+BENCH ?= main_job transport store retention backup
 
 .DEFAULT_GOAL := help
 .PHONY: help venv install test-venv tools demo test test-quick simulate torture power lint bench docs lock clean

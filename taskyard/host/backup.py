@@ -35,8 +35,6 @@ _SYNC_BYTES = 8 << 20
 _LOOK_S = 1.0
 # A copy that has not grown for so long belongs to nobody.
 _LEFT_MS = 24 * 3_600_000
-# Beyond the database's size, so much room must be left for the node itself.
-_ROOM_BYTES = 1 << 30
 
 
 class Refused(Exception):
@@ -58,12 +56,16 @@ class Backup:
 
 
 class Backups:
-    """The backups of a node, into `folder` (made when missing, for this user alone)."""
+    """The backups of a node, into `folder` (made when missing, for this user alone).
 
-    def __init__(self, storage: Storage, folder: Path, now: Callable[[], int]) -> None:
+    None is begun that would leave less than `room` bytes on that disk, and none goes on with less than a quarter of it.
+    """
+
+    def __init__(self, storage: Storage, folder: Path, now: Callable[[], int], room: int) -> None:
         self._storage = storage
         self._folder = folder.absolute()
         self._now = now
+        self._room = room
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self.latest: Backup | None = None
@@ -99,9 +101,9 @@ class Backups:
             free = shutil.disk_usage(self._folder).free
         except OSError as error:
             raise Refused(f"{self._folder}: {error.strerror}; choose another BACKUP_DIR") from error
-        if free < size + _ROOM_BYTES:
+        if free < size + self._room:
             raise Refused(
-                f"{self._folder} has {free >> 20} MiB of room, and {(size + _ROOM_BYTES) >> 20} MiB are needed: make "
+                f"{self._folder} has {free >> 20} MiB of room, and {(size + self._room) >> 20} MiB are needed: make "
                 "room, or choose a BACKUP_DIR on another disk"
             )
 
@@ -155,9 +157,15 @@ class Backups:
                 looked, left = now, copy.left
             if abs(backup.copied - synced) >= _SYNC_BYTES:
                 await asyncio.to_thread(copy.sync)
+                self._check_room()
                 synced = backup.copied
             await asyncio.sleep(max(_REST_LEAST_S, now - began) if hold_s == _HOLD_FIRST_S else _REST_LEAST_S)
         return False
+
+    def _check_room(self) -> None:
+        """Raises `Refused` when the disk is nearly full."""
+        if shutil.disk_usage(self._folder).free < self._room // 4:
+            raise Refused(f"the disk with {self._folder} is nearly full: make room, or choose another BACKUP_DIR")
 
     def _progress(self, backup: Backup, copy: Copying) -> None:
         backup.size = self._storage.store.sizes()["database"]

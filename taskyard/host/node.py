@@ -107,8 +107,9 @@ class Node:
                 lambda: self.memory.queued + self.memory.processing,
                 retention_ms=settings.retention,
                 count=settings.retention_count,
+                hold_ms=settings.sweep_hold,
             )
-            self.backups = Backups(self._storage, settings.backup_path, self.now)
+            self.backups = Backups(self._storage, settings.backup_path, self.now, settings.backup_room)
             await self._loop.start()
         except (StoreError, ValueError) as error:
             await self._storage.close()

@@ -17,10 +17,11 @@ from taskyard.host.storage import Storage
 from taskyard.store.port import Store, StoreError
 
 log = structlog.get_logger()
-# What a bite may take, and with it the turn that comes meanwhile; and its size in tasks.
-HOLD_S = 0.01
-FIRST = 20
-LEAST, MOST = 5, 1_000
+# A bite's size in tasks.
+FIRST = 50
+LEAST, MOST = 20, 1_000
+# How much the last bite weighs in what one task is taken to cost: now and then a bite empties the WAL too.
+WEIGHT = 0.2
 # The rest after a bite that left something, as a multiple of its time.
 REST = 1.0
 # Once all is removed: the pause, doubled each time that nothing was due.
@@ -33,6 +34,7 @@ class Sweeper:
     """Sweeps while it runs. `now` is the node's clock, `live` how many tasks have not ended.
 
     Ended tasks are kept for `retention_ms`, and no more than `count` of them (`None`: any number), the newest.
+    A bite shall take `hold_ms`.
     """
 
     def __init__(
@@ -43,13 +45,16 @@ class Sweeper:
         *,
         retention_ms: int,
         count: int | None,
+        hold_ms: int = 10,
     ) -> None:
         self._storage = storage
         self._now = now
         self._live = live
         self._retention_ms = retention_ms
         self._count = count
+        self._hold_s = hold_ms / 1000
         self._bite = FIRST
+        self._cost_s = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -90,13 +95,15 @@ class Sweeper:
             surplus -= gone
             if gone < most:
                 return removed
-            self._fit(held)
+            self._fit(held, gone)
             await asyncio.sleep(held * REST)
 
-    def _fit(self, held_s: float) -> None:
-        """Fit the next bite to how long a full one took."""
-        ideal = self._bite * HOLD_S / max(held_s, 1e-6)
-        self._bite = round(min(MOST, max(LEAST, min(ideal, self._bite * 1.25 + 1))))
+    def _fit(self, held_s: float, gone: int) -> None:
+        """Fit the next bite to what the last ones took; it grows by steps."""
+        cost_s = held_s / gone
+        self._cost_s += (WEIGHT if self._cost_s else 1) * (cost_s - self._cost_s)
+        fitting = self._hold_s / max(self._cost_s, 1e-9)
+        self._bite = round(min(MOST, max(LEAST, min(fitting, self._bite * 1.25 + 1))))
 
     async def _surplus(self) -> int:
         """How many ended tasks there are beyond those that are kept whatever their age."""

@@ -82,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         ]
         | None
     ) = None
+    backup_room: Annotated[
+        int, _is("size", "Room that a backup leaves for the node on the disk it is written to.", 0, 1 << 40)
+    ] = GIB
     database: (
         Annotated[Secret, _is("database", "PostgreSQL instead of a file; needs `secret_key`.", flag=True)] | None
     ) = None
@@ -210,6 +213,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         ]
         | None
     ) = None
+    sweep_hold: Annotated[
+        int, _is("duration", "One bite of removing ended tasks; a turn that comes meanwhile waits.", 1, SECOND)
+    ] = 10
     idempotency_retention: Annotated[int, _is("duration", "Idempotency keys are kept so long.", SECOND, LONGEST)] = DAY
 
     # Backend servers

@@ -8,7 +8,6 @@ that turns come between them. Until the copy is whole it stands under another na
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -25,8 +24,6 @@ STEP_PAGES: Final = 128
 _STOPPED_PAGES: Final = 4096
 # What a copy is called until it is whole.
 PARTIAL: Final = ".partial"
-# A full disk would stop the node: no copy goes on with less room than this on the disk that it is written to.
-ROOM_LEAST_BYTES: Final = 256 << 20
 
 
 class _Abandoned(Exception):
@@ -75,8 +72,6 @@ class Copy:
         """Have what is copied so far written to the disk: the end need not wait for all then. Raises `StoreError`."""
         try:
             sync(self._partial)
-            if shutil.disk_usage(self.file.parent).free < ROOM_LEAST_BYTES:
-                raise StoreError(str(self.file) + ": its disk is nearly full: make room, or choose another place")
         except OSError as error:
             raise StoreError(_cannot(self.file, error)) from error
 

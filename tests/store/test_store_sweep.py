@@ -1,6 +1,9 @@
 """What the sweep leaves behind beside an absence: counters, and a file's WAL that stays small."""
 
+import pytest
+
 from taskyard.store.connection import WAL_PAGES
+from taskyard.store.port import OutcomeUnknown
 from taskyard.store.sqlite import SqliteStore
 from tests.store.making import T0, ended, queued, stat_row
 
@@ -35,5 +38,23 @@ def test_it_empties_the_wal_itself_however_much_it_removes(tmp_path):
     while store.sweep(2**52, 0, 50) == 50:
         pass
     assert store.sizes()["wal"] < size / 4
-    assert store._writer.row("PRAGMA wal_autocheckpoint") == (WAL_PAGES,)
+    assert pace(store) == (WAL_PAGES,)
+    store.close()
+
+
+def pace(store):
+    return store._writer.row("PRAGMA wal_autocheckpoint")
+
+
+def test_turns_go_on_as_before_after_a_sweep_whether_it_ended_well_or_not(tmp_path):
+    store = SqliteStore(tmp_path / "data", ballast=0)
+    ended(store, 1, completed_at=T0)
+    assert pace(store) == (WAL_PAGES,)
+    store._writer.row("PRAGMA query_only = ON")
+    with pytest.raises(OutcomeUnknown):
+        store.sweep(T0 + 1, 0, 9)
+    assert pace(store) == (WAL_PAGES,)
+    store._writer.row("PRAGMA query_only = OFF")
+    assert store.sweep(T0 + 1, 0, 9) == 1
+    assert pace(store) == (WAL_PAGES,)
     store.close()

@@ -149,14 +149,21 @@ def test_a_store_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.
     store.close()
 
 
-@pytest.mark.parametrize("held_s", [0.0, 0.001, 0.01, 0.05, 5.0])
-def test_a_bite_is_fitted_to_what_it_takes(held_s: float) -> None:
-    """To the time that a turn may be held up, by steps upwards and at once downwards."""
-    made = Sweeper(None, lambda: 0, lambda: 0, retention_ms=1, count=None)  # type: ignore[arg-type]
-    made._bite = 100
-    made._fit(held_s)
-    assert sweeper.LEAST <= made._bite <= sweeper.MOST
-    if held_s <= sweeper.HOLD_S / 2:
-        assert 100 < made._bite <= 126
-    else:
-        assert made._bite == max(sweeper.LEAST, round(100 * sweeper.HOLD_S / held_s))
+def test_a_bite_is_fitted_to_what_it_takes() -> None:
+    """It grows by steps up to what fits, shrinks fast, and one slow bite among others does not make it small."""
+    made = Sweeper(None, lambda: 0, lambda: 0, retention_ms=1, count=None, hold_ms=20)  # type: ignore[arg-type]
+    sizes = []
+    for _ in range(30):
+        made._fit(made._bite * 0.0001, made._bite)
+        sizes.append(made._bite)
+    assert sizes == sorted(sizes)
+    assert sizes[0] <= 1.3 * sweeper.FIRST
+    assert sizes[-1] == 200  # of 0.1 ms each in 20 ms
+    made._fit(0.06, 200)
+    assert 120 <= made._bite < 200
+    for _ in range(20):
+        made._fit(made._bite * 0.002, made._bite)
+    assert made._bite == sweeper.LEAST
+    for _ in range(60):
+        made._fit(1e-9, made._bite)
+    assert made._bite == sweeper.MOST
