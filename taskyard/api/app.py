@@ -27,6 +27,7 @@ from taskyard.api import (
     statistics,
     submission,
     tasks,
+    why,
 )
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
 from taskyard.api.call import NOBODY, Call, Reply
@@ -74,6 +75,7 @@ TABLE: tuple[Operation, ...] = (
     *registration.OPERATIONS,
     *servers.OPERATIONS,
     *statistics.OPERATIONS,
+    *why.OPERATIONS,
     *backup.OPERATIONS,
 )
 

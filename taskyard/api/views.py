@@ -36,7 +36,8 @@ def loose(text: str | None) -> Raw | None:
     return Raw(text.encode())
 
 
-def _words(text: str | None) -> list[str]:
+def words_of(text: str | None) -> list[str]:
+    """Stored JSON text of a list of words."""
     return [] if text is None else json.loads(text)
 
 
@@ -65,10 +66,10 @@ def _common(record: Record, started_at: int | None) -> dict[str, object]:
         "type": task.type,
         "status": status.name,
         "priority": task.priority,
-        "capabilities": _words(task.capabilities),
+        "capabilities": words_of(task.capabilities),
         "group": task.group_name or None,
         "owner": task.owner,
-        "tags": _words(task.tags),
+        "tags": words_of(task.tags),
         "metadata": raw(task.metadata),
         "progress": run.progress if run else task.progress,
         "message": run.message if run else task.message,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from taskyard.cli import backup, check, demo, restore, serve, servers, stats, tasks, token
+from taskyard.cli import backup, check, demo, lanes, restore, serve, servers, stats, tasks, token
 from taskyard.cli.stop import Stop
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("token")(token.token)
 app.add_typer(tasks.app)
 app.add_typer(servers.app)
 stats.add_to(app)
+lanes.add_to(app)
 app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)
 app.command("check")(check.check)

@@ -146,6 +146,15 @@ def percent(share: object) -> str:
     return f"{share * 100:.0f}%" if isinstance(share, int | float) else ""
 
 
+def funnel(steps: Sequence[Mapping[str, Any]]) -> str:
+    """How many servers each step leaves, up to the first that leaves none: 14 registered → 3 able → 0 free."""
+    shown: list[Mapping[str, Any]] = []
+    for step in steps:
+        if not shown or step["count"] != shown[-1]["count"]:
+            shown.append(step)
+    return " → ".join(f"{step['count']} {clean(step['step'])}" for step in shown)
+
+
 def words(values: object) -> str:
     """A list in one cell."""
     return ", ".join(clean(value) for value in values) if isinstance(values, list) else ""

@@ -1,4 +1,4 @@
-"""`taskyard tasks …`: list, show, submit, retry, cancel, purge, wait."""
+"""`taskyard tasks …`: list, show, why, submit, retry, cancel, purge, wait."""
 
 import json
 from itertools import islice
@@ -108,6 +108,29 @@ def _attempt(attempt: dict[str, Any]) -> tuple[object, ...]:
 
 def _json(value: Any) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+@calls(app, "why")
+def why(yard: Yard, task: TaskId) -> None:
+    """Why a task waits, and what would change that."""
+    found = yard.client.why(task)
+    if yard.as_json:
+        show.json_line(found)
+        return
+    show.line(found["text"])
+    facts = {
+        "reason": found["code"],
+        "also": show.words([other["code"] for other in found["also"]]),
+        "servers": show.funnel(found["funnel"]),
+        "place": found["position"],
+    }
+    show.facts(facts)
+    out = [(server["id"], server["code"], step["step"]) for step in found["funnel"] for server in step["servers"]]
+    if out:
+        show.table(("server", "left out for", "by step"), out)
+    if found["actions"]:
+        heads = ("what to do", "call", "body")
+        show.table(heads, ((do["code"], f"{do['method']} {do['path']}", _json(do["body"])) for do in found["actions"]))
 
 
 @calls(app, "submit")

@@ -162,6 +162,10 @@ class Client:
                 return
             query["cursor"] = answer["nextCursor"]
 
+    def why(self, task: str) -> dict[str, Any]:
+        """Why a task waits: `{code, params, text, also, funnel, position, actions, …}`. Raises Conflict otherwise."""
+        return self._object("GET", _path(task) + "/why", needs="code", safe=True)
+
     def result(self, task: str) -> Any:
         """The result's JSON. Raises Conflict while there is none, NotFound when it has been purged."""
         return self._transport.call("GET", _path(task) + "/result", safe=True)
@@ -214,6 +218,10 @@ class Client:
     def hourly(self, date: str | None = None) -> dict[str, Any]:
         """A day's counters by the hour."""
         return self._object("GET", "/api/stats/hourly", query={"date": date}, safe=True)
+
+    def lanes(self) -> dict[str, Any]:
+        """What waits, by what it requires, and why: `{lanes: [...], other: {lanes, queued}}`."""
+        return self._object("GET", "/api/lanes", needs="lanes", safe=True)
 
     def load_balancer(self) -> dict[str, Any]:
         """The algorithm in force and each server's load."""

@@ -31,9 +31,13 @@ class ServerClass:
     servers: dict[str, Server] = field(default_factory=dict)
     serving: int = 0
 
+    def able(self, lane: Lane) -> bool:
+        """Whether its servers have the capabilities that the lane requires."""
+        return lane.capabilities <= self.capabilities
+
     def serves(self, lane: Lane) -> bool:
         """Whether its servers have what the lane requires (a pin is the pool's concern)."""
-        return lane.capabilities <= self.capabilities and (not lane.group or lane.group in self.groups)
+        return self.able(lane) and (not lane.group or lane.group in self.groups)
 
 
 @dataclass(eq=False, slots=True)

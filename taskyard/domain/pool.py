@@ -103,6 +103,17 @@ class Pool:
             if server.known_open:
                 self._choosers[server.known_tier].note(server)
 
+    def avoided(self, fleet: Fleet, avoid: str) -> str:
+        """The server that tasks which must avoid it are kept from; '' when there is none, or avoiding it is void."""
+        return "" if not avoid or self.only(fleet, avoid) else avoid
+
+    def rivals(self, fleet: Fleet, other: Pool) -> bool:
+        """Whether a server may be picked by both pools, so that their tasks stand in one queue."""
+        if not (self.pin or other.pin):
+            return bool(self.mask & other.mask)
+        pinned, another = (self, other) if self.pin else (other, self)
+        return any(another.has(server) for server in pinned.members(fleet))
+
     def only(self, fleet: Fleet, server_id: str) -> bool:
         """Whether no other server of the pool than this one is serving: then avoiding it is void."""
         if self.pin:

@@ -1,11 +1,13 @@
 """A registered backend: what it can do, what it does, and whether it may be given more.
 
-Knows nothing of lanes, policies or HTTP; `tier`, `fit` and `has_room` are what the fleet asks.
+Knows nothing of lanes, policies or HTTP; `tier`, `fit` and `has_room` are what the fleet asks. What keeps a server from
+taking a task is a `Gate`: those three say no by the very tests that `gate` names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from taskyard.domain.health import Health, State
@@ -20,6 +22,20 @@ PAUSE_BELIEVED_MS = 300_000
 PROBE_INTERVAL_MS = 60_000
 TIERS = 4
 AWAY = -1
+
+
+class Gate(StrEnum):
+    """What keeps a server from taking a task, in the order in which it is asked."""
+
+    REMOVED = "removed"
+    DRAINING = "draining"
+    MAINTENANCE = "maintenance"
+    INITIALIZING = "initializing"
+    OFFLINE = "offline"
+    MISCONFIGURED = "misconfigured"
+    DECLINED = "declined"
+    UNREACHED = "unreached"
+    FULL = "full"
 
 
 @dataclass(eq=False, slots=True)
@@ -96,14 +112,23 @@ class Server:
     @property
     def tier(self) -> int:
         """Which turn it has among those that qualify: 0 online, 1 standby (weight 0), 2 degraded, 3 both; -1 away."""
-        state = self.health.state
-        if self.draining or self.maintenance or self.removing_until is not None:
+        if self._away() is not None:
             return AWAY
-        if state is State.ONLINE:
-            return 0 if self.weight else 1
-        if state is State.DEGRADED:
-            return 2 if self.weight else 3
-        return AWAY
+        tier = 0 if self.health.state is State.ONLINE else 2
+        return tier if self.weight else tier + 1
+
+    def _away(self) -> Gate | None:
+        """Why it gets nothing whatever its slots and pauses, or `None`."""
+        if self.removing_until is not None:
+            return Gate.REMOVED
+        if self.draining:
+            return Gate.DRAINING
+        if self.maintenance:
+            return Gate.MAINTENANCE
+        state = self.health.state
+        if state is State.ONLINE or state is State.DEGRADED:
+            return None
+        return Gate.INITIALIZING if state is State.INITIALIZING else Gate.OFFLINE
 
     @property
     def fit(self) -> bool:
@@ -112,11 +137,21 @@ class Server:
 
     def has_room(self, now: int) -> bool:
         """Whether a slot is free and nothing but its status forbids to use it."""
-        if self.held or len(self.runs) >= self.max_concurrent:
-            return False
+        return self._shut(now) is None
+
+    def _shut(self, now: int) -> Gate | None:
+        """Why no slot may be used now whatever its status, or `None`."""
+        if self.misconfigured and (self.probe_at is None or now < self.probe_at):
+            return Gate.MISCONFIGURED
         if self.paused_until is not None and now < self.paused_until:
-            return False
-        return not self.misconfigured or (self.probe_at is not None and now >= self.probe_at)
+            return Gate.DECLINED
+        if self.held:
+            return Gate.UNREACHED
+        return Gate.FULL if len(self.runs) >= self.max_concurrent else None
+
+    def gate(self, now: int) -> Gate | None:
+        """The first thing that keeps it from taking a task now; `None`: it is open."""
+        return self._away() or self._shut(now)
 
     def pause(self, now: int, asked_ms: int | None) -> None:
         """It declined: nothing until the time it asked for, or 1 s doubling to 30 s when it named none (or no wait)."""

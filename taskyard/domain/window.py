@@ -6,6 +6,7 @@ The window knows nothing of tasks beyond `rank`, and nothing of the store beyond
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from typing import Generic, Protocol, TypeVar
 
@@ -110,6 +111,13 @@ class Window(Generic[T]):
             self.tail = None
         elif entries:
             self.tail = entries[-1].rank + 1
+
+    def before(self, rank: int) -> int:
+        """How many entries in memory have a smaller rank."""
+        index = rank >> PLACE_BITS
+        count = sum(len(level) for level in self._levels[:index] if level)
+        level = self._levels[index]
+        return count + bisect_left(level, rank, key=lambda entry: entry.rank) if level else count
 
     def levels(self) -> list[deque[T]]:
         """The entries in memory by priority, the highest first, without the empty ones."""

@@ -15,6 +15,7 @@ from taskyard.domain.pool import Pool
 from taskyard.domain.server import PROBE_INTERVAL_MS, Server
 from taskyard.domain.task import Task
 from taskyard.engine import tally
+from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Changed, Dispatch
 from taskyard.engine.turn import Turn
 
@@ -50,15 +51,12 @@ def match(turn: Turn) -> None:
             turn.plan.again = True
             unknown |= pool.mask
             continue
-        avoid = ""
-        if flow.avoid:
-            if not pool.budget.allows(now, limits.retry_budget):
-                memory.retry_wake = (now // 1000 + 1) * 1000
-                aside.append((pool, heappop(pool.heads)))
-                _again(candidates, serial, pool)
-                continue
-            if not pool.only(fleet, flow.avoid):
-                avoid = flow.avoid
+        if held_back(memory, pool, flow.avoid, now):
+            memory.retry_wake = next_budget(now)
+            aside.append((pool, heappop(pool.heads)))
+            _again(candidates, serial, pool)
+            continue
+        avoid = pool.avoided(fleet, flow.avoid)
         server = pool.pick(fleet, task.spec.type, avoid, turn.rng)
         if server is None:
             if avoid:
@@ -73,6 +71,16 @@ def match(turn: Turn) -> None:
         _again(candidates, serial, pool)
     for pool, entry in aside:
         heappush(pool.heads, entry)
+
+
+def held_back(memory: Memory, pool: Pool, avoid: str, now: int) -> bool:
+    """Whether a flow whose tasks failed on a server must wait for the pool's retry budget."""
+    return bool(avoid) and not pool.budget.allows(now, memory.limits.retry_budget)
+
+
+def next_budget(now: int) -> int:
+    """When the retry budget is looked at again (int ms): its buckets are seconds."""
+    return (now // 1000 + 1) * 1000
 
 
 def _candidates(turn: Turn) -> list[tuple[int, int, Pool]]:

@@ -6,6 +6,8 @@ only the first; `horizon` is the last pair (time, id) that memory covers, the st
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from taskyard.domain.task import Task
 from taskyard.domain.timers import Timers
 
@@ -21,6 +23,10 @@ class Wakes:
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def members(self) -> Collection[Task]:
+        """The tasks in memory, in no order."""
+        return self._members
 
     def covers(self, at: int, task_id: str) -> bool:
         """Whether a task that wakes then belongs to memory."""

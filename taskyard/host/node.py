@@ -13,11 +13,13 @@ from typing import TypeVar
 
 import structlog
 
+from taskyard.domain.outcomes import Status
 from taskyard.domain.server import Server
 from taskyard.engine.facts import Fact, Submitted
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Result
+from taskyard.engine.rows import Record
 from taskyard.host.backup import Backups
 from taskyard.host.budget import Budget
 from taskyard.host.checks import Checks
@@ -30,12 +32,13 @@ from taskyard.host.keys import Keys, load_keys
 from taskyard.host.loop import TurnLoop
 from taskyard.host.metrics import Metrics
 from taskyard.host.opening import open_store
-from taskyard.host.port import End, LiveCounts, ServerView, WaitingLane
+from taskyard.host.port import End, LiveCounts, ServerView, WaitingLanes, WaitingTask
 from taskyard.host.storage import Storage
 from taskyard.host.sweeper import Sweeper
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
-from taskyard.host.views import live_counts, server_view, waiting_lanes
+from taskyard.host.views import live_counts, server_view
+from taskyard.host.waiting import waiting_lanes, waiting_task
 from taskyard.settings import Settings
 from taskyard.store.port import Store, StoreError
 
@@ -238,9 +241,21 @@ class Node:
         """See `NodePort.live`."""
         return live_counts(self._known())
 
-    def waiting(self, most: int) -> list[WaitingLane]:
+    def halted(self) -> str | None:
+        """See `NodePort.halted`."""
+        if self._draining:
+            return "draining"
+        if self._loop.away is not None:
+            return "store_away"
+        return "stalled" if self._loop.stalled() else None
+
+    def why(self, record: Record) -> WaitingTask | Status | None:
+        """See `NodePort.why`."""
+        return waiting_task(self._known(), record, self.now(), self.halted())
+
+    def waiting(self, most: int) -> WaitingLanes:
         """See `NodePort.waiting`."""
-        return waiting_lanes(self._known(), most)
+        return waiting_lanes(self._known(), most, self.now(), self.halted())
 
     def not_ready(self) -> str | None:
         """See `NodePort.not_ready`."""

@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
+from taskyard.domain.outcomes import Status
 from taskyard.engine.facts import Fact
 from taskyard.engine.plan import Result
-from taskyard.engine.rows import EndedTask
+from taskyard.engine.position import Ahead
+from taskyard.engine.rows import EndedTask, Record
+from taskyard.engine.why import Why
 from taskyard.host.backup import Backups
 from taskyard.host.errors import Overloaded
 from taskyard.settings import Settings
@@ -64,16 +67,30 @@ class LiveCounts:
     oldest_pending_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingLane:
-    """Queued tasks with the same requirements, and a word on why they wait."""
+class WaitingTask(NamedTuple):
+    """Why a task waits, and what stands before it (`None` while it waits for a time)."""
+
+    why: Why
+    ahead: Ahead | None
+
+
+class WaitingLane(NamedTuple):
+    """Queued tasks with the same requirements, and why the most of them wait; `oldest_at` as far as memory knows."""
 
     capabilities: tuple[str, ...]
     group: str
     pin: str
     queued: int
     oldest_at: int | None
-    reason: str
+    why: Why
+
+
+class WaitingLanes(NamedTuple):
+    """Some lanes, and how many lanes with how many queued tasks are not among them."""
+
+    lanes: list[WaitingLane]
+    other_lanes: int
+    other_queued: int
 
 
 class End(NamedTuple):
@@ -148,8 +165,17 @@ class NodePort(Protocol):
     def live(self) -> LiveCounts:
         """Counts of now."""
 
-    def waiting(self, most: int) -> list[WaitingLane]:
-        """The lanes with queued tasks, the largest first."""
+    def halted(self) -> str | None:
+        """Why no tasks are started ("draining", "store_away", "stalled"), or `None` when they are."""
+
+    def why(self, record: Record) -> WaitingTask | Status | None:
+        """Why the task of a record that says it is queued waits; its status when it waits no longer.
+
+        `None`: it has moved on, read it again.
+        """
+
+    def waiting(self, most: int) -> WaitingLanes:
+        """The lanes with queued tasks, the oldest first, and why they wait."""
 
     def not_ready(self) -> str | None:
         """Why the node is not ready, or `None` when it is."""

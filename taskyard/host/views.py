@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from taskyard.domain.fleet import Lane
 from taskyard.domain.server import Server
 from taskyard.engine.memory import Memory
-from taskyard.host.port import LiveCounts, ServerView, WaitingLane
+from taskyard.host.port import LiveCounts, ServerView
 
 
 def server_view(server: Server) -> ServerView:
@@ -63,42 +63,3 @@ def oldest_in(lane: Lane) -> int | None:
     """When the oldest task at the head of one of the lane's priorities was submitted (int ms)."""
     found = [level[0].spec.created_at for flow in lane.flows.values() for level in flow.window.levels()]
     return min(found) if found else None
-
-
-def waiting_lanes(memory: Memory, most: int) -> list[WaitingLane]:
-    """The lanes with queued tasks, the fullest first."""
-    lanes = sorted((lane for lane in memory.fleet.lanes.values() if lane.queued), key=lambda lane: -lane.queued)
-    return [
-        WaitingLane(
-            capabilities=tuple(sorted(lane.capabilities)),
-            group=lane.group,
-            pin=lane.pin,
-            queued=lane.queued,
-            oldest_at=oldest_in(lane),
-            reason=_reason(memory, lane),
-        )
-        for lane in lanes[:most]
-    ]
-
-
-def _reason(memory: Memory, lane: Lane) -> str:
-    """In words, why the lane's first task is not running. From the same facts that the match looks at."""
-    fleet = memory.fleet
-    if not fleet.servers:
-        return "no server is registered"
-    if not any(flow.count for flow in lane.flows.values()):
-        return "waiting out a back-off or a start time"
-    members = list(lane.pool.members(fleet))
-    if not members:
-        needs = ", ".join(sorted(lane.capabilities)) or lane.group or lane.pin
-        return f"no server can do this: {needs}"
-    serving = [server for server in members if server.known_serving]
-    if not serving:
-        words = sorted({"misconfigured" if server.misconfigured else server.status for server in members})
-        return f"the servers that can are away: {', '.join(words)}"
-    if any(server.known_open for server in serving):
-        return "next in line" if not memory.retry_wake else "retries are held back by the retry budget"
-    if all(server.paused_until is not None for server in serving):
-        return "the servers that can have asked to wait"
-    slots = sum(server.max_concurrent for server in serving)
-    return f"all {len(serving)} that can are full ({slots} slots)"

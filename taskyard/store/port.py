@@ -134,6 +134,9 @@ class Store(Protocol):
     def resubmitted_as(self, task_id: str, owner: str | None) -> str | None:
         """The newest task that was submitted as a repetition of this one."""
 
+    def ready_between(self, lane: int, limit_key: str, avoid: str, from_rank: int, below: int, most: int) -> int:
+        """How many ready tasks of a flow have a rank from `from_rank` to below `below`, counted up to `most`."""
+
     def stats(self, from_hour: int, to_hour: int, scope: str, key: str | None = None) -> list[StatRow]:
         """Counters by hour and key (`from_hour` ≤ hour < `to_hour`; hours since the epoch), in order of hour."""
 

@@ -233,6 +233,12 @@ class SqliteStore:
         with self._reading() as reader:
             return _repetition(reader, task_id, owner)
 
+    def ready_between(self, lane: int, limit_key: str, avoid: str, from_rank: int, below: int, most: int) -> int:
+        """How many ready tasks of a flow stand between two ranks."""
+        with self._reading() as reader:
+            (count,) = reader.row(QUERIES["ready_between"], (lane, limit_key, avoid, from_rank, below, most))
+        return int(count)
+
     def stats(self, from_hour: int, to_hour: int, scope: str, key: str | None = None) -> list[StatRow]:
         """Counters by hour and key, in order of hour."""
         with self._reading() as reader:

@@ -159,6 +159,7 @@ PLANNED = {
     "keys": (IDS, IDS),
     "key_delete": (IDS, IDS),
     "refill": (b"1", b"", b"", b"5", b"9"),
+    "ready_between": (b"1", b"", b"", b"5", b"8", b"9"),
     "wakes": (b"1", b"", b"9"),
     "ended_between": (b"1", b"9", b"5"),
     "keys_before": (b"1", b"9", b"5"),

@@ -48,6 +48,22 @@ def test_the_newest_repetition_is_found(store):
     assert store.resubmitted_as(tid(5), None) is None
 
 
+def test_ready_tasks_between_two_ranks_are_counted_up_to_a_number(store):
+    queued(store, 1, 2, 3, 4)
+    queued(store, 5, due_at=T0 + 9)
+    queued(store, 6, avoid="s1")
+    queued(store, 7, lane=2)
+    running(store, 8)
+    first, last = (queue_row(number).rank for number in (1, 4))
+    assert store.ready_between(1, "", "", first, last, 99) == 3
+    assert store.ready_between(1, "", "", first, 1 << 52, 99) == 4
+    assert store.ready_between(1, "", "", first + 1, last + 1, 99) == 3
+    assert store.ready_between(1, "", "", first, last, 2) == 2
+    assert store.ready_between(1, "", "s1", 0, 1 << 52, 99) == 1
+    assert store.ready_between(1, "", "s2", 0, 1 << 52, 99) == 0
+    assert store.ready_between(1, "", "", last, first, 99) == 0
+
+
 def test_a_task_without_result_has_none(store):
     queued(store, 1)
     assert store.result(tid(1), "ann") is None

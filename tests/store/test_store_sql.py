@@ -173,6 +173,7 @@ def test_every_index_says_what_it_serves():
 # How the statements that could be slow find their rows.
 PLANS = {
     "refill": "q USING INDEX queue_order (lane=? AND limit_key=? AND avoid=? AND due_at=? AND rank>?)",
+    "ready_between": "q USING COVERING INDEX queue_order (lane=? AND limit_key=? AND avoid=? AND due_at=? AND rank>?",
     "wakes": "q USING INDEX queue_wake ((wake_at,task_id)>(?,?))",
     "flows": "q USING COVERING INDEX queue_order",
     "owners": "q USING COVERING INDEX queue_order",
@@ -195,6 +196,8 @@ PLANS = {
 # Read whole: few rows, or at a start alone. (`j` and `c` are the items of a JSON array.)
 SCANS = {"servers", "settings", "flows", "owners", "runs", "last_created", "last_audited", "readable", "audit", "alive"}
 SCANS |= {"lanes_with", "attempt_server"}
+# It scans what its bounded subquery found by index.
+SCANS |= {"ready_between"}
 # What reads the whole of a database that nobody else has open.
 CHECKS = {name for name in QUERIES if name.startswith("check_")}
 # What was bound: the items of a JSON array, the rows of a `VALUES`.

@@ -208,6 +208,11 @@ class PostgresStore:
             rows = self._readers.rows("resubmitted_by", (task_id, owner))
         return str(rows[0][0]) if rows else None
 
+    def ready_between(self, lane: int, limit_key: str, avoid: str, from_rank: int, below: int, most: int) -> int:
+        """How many ready tasks of a flow stand between two ranks."""
+        ((count,),) = self._readers.rows("ready_between", (lane, limit_key, avoid, from_rank, below, most))
+        return int(count)
+
     def stats(self, from_hour: int, to_hour: int, scope: str, key: str | None = None) -> list[StatRow]:
         """Counters by hour and key, in order of hour."""
         if key is None:

@@ -38,6 +38,14 @@ SELECT t.id FROM task AS t WHERE t.resubmit_of = ? ORDER BY t.id DESC LIMIT 1;
 -- The newest task of an owner that repeats a task.
 SELECT t.id FROM task AS t WHERE t.resubmit_of = ? AND t.owner = ? ORDER BY t.id DESC LIMIT 1;
 
+-- ready_between --
+-- How many ready tasks of a flow stand between two ranks, up to some number.
+SELECT count(*) FROM (
+    SELECT 1 FROM queue AS q
+    WHERE q.lane = ? AND q.limit_key = ? AND q.avoid = ? AND q.due_at IS NULL AND q.rank >= ? AND q.rank < ?
+    LIMIT ?
+) AS r;
+
 -- stats_of_scope --
 -- The counters of a scope within some hours, in order of hour.
 SELECT s.* FROM stats_hour AS s WHERE s.scope = ? AND s.hour >= ? AND s.hour < ? ORDER BY s.hour, s.key;

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.api.conftest import Crew
-from tests.contract.api.yard import Yard, token
+from tests.contract.api.yard import Yard, fresh, token
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -68,3 +68,23 @@ def test_the_table_of_servers_shows_heartbeat_and_check(run: Run, direct: Crew) 
     head, _, row, *_ = run("servers", "list", "--capability", direct.skill)[1].strip().splitlines()
     assert head.split()[-3:] == ["heartbeat", "checked", "note"]
     assert len([cell for cell in row.split() if cell.endswith("s") and cell[0].isdigit()]) == 2
+
+
+def test_why_and_lanes_say_what_keeps_a_task_and_what_to_do(run: Run, direct: Crew) -> None:
+    skill = fresh("skill")
+    _, out, _ = run("tasks", "submit", "t", "--capability", direct.skill, "--capability", skill)
+    task_id = out.strip()
+    code, out, _ = run("tasks", "why", task_id)
+    assert (code, out.splitlines()[0]) == (0, f"No server has “{skill}”; 1 has “{direct.skill}”.")
+    for words in ("no_capability", "registered → 0 able", f"PATCH /api/servers/{direct.server_id}", "unable"):
+        assert words in out
+    found = json.loads(run("tasks", "why", task_id, "--json")[1])
+    assert (found["id"], found["code"]) == (task_id, "no_capability")
+    code, out, _ = run("lanes")
+    (row,) = (line for line in out.splitlines() if f"[{skill}]" in line)
+    assert (code, f"No server has “{skill}”" in row) == (0, True)
+    lanes = json.loads(run("lanes", "--json")[1])["lanes"]
+    assert [lane["code"] for lane in lanes if skill in lane["capabilities"]] == ["no_capability"]
+    run("tasks", "cancel", task_id)
+    code, _, err = run("tasks", "why", task_id)
+    assert (code, "CANCELLED" in err) == (1, True)

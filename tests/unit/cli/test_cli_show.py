@@ -107,6 +107,13 @@ def test_percent_and_words() -> None:
     assert (show.words(["a", "b\x1b"]), show.words("ab")) == ("a, b", "")
 
 
+def test_a_funnel_shows_the_steps_that_leave_fewer() -> None:
+    steps = [("registered", 14), ("able", 3), ("alive", 3), ("free", 0), ("not_avoided", 0)]
+    shown = show.funnel([{"step": step, "count": count} for step, count in steps])
+    assert shown == "14 registered → 3 able → 0 free"
+    assert show.funnel([]) == ""
+
+
 def test_failures_are_shown_of_those_allowed() -> None:
     assert watch.failures({"failures": 1, "maxRetries": 3}) == "1/4"
     assert watch.failures({}) == ""

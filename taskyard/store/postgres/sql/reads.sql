@@ -39,6 +39,14 @@ SELECT t.id FROM task AS t WHERE t.resubmit_of = $1 ORDER BY t.id DESC LIMIT 1;
 -- The newest task of an owner that repeats a task.
 SELECT t.id FROM task AS t WHERE t.resubmit_of = $1 AND t.owner = $2 ORDER BY t.id DESC LIMIT 1;
 
+-- ready_between --
+-- How many ready tasks of a flow stand between two ranks, up to some number.
+SELECT count(*) FROM (
+    SELECT 1 FROM queue AS q
+    WHERE q.lane = $1 AND q.limit_key = $2 AND q.avoid = $3 AND q.due_at IS NULL AND q.rank >= $4 AND q.rank < $5
+    LIMIT $6
+) AS r;
+
 -- stats_of_scope --
 -- The counters of a scope within some hours, in order of hour.
 SELECT

@@ -1,0 +1,67 @@
+"""What waits and why: one task by its record, and the lanes by age. Reads memory, changes nothing."""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+
+from taskyard.domain.fleet import Lane
+from taskyard.domain.outcomes import Status
+from taskyard.domain.task import Task
+from taskyard.engine.funnel import Survey
+from taskyard.engine.memory import Memory
+from taskyard.engine.position import ahead
+from taskyard.engine.rows import Record
+from taskyard.engine.states import task_of
+from taskyard.engine.why import fullest, why_lane, why_task
+from taskyard.host.port import WaitingLane, WaitingLanes, WaitingTask
+from taskyard.host.views import oldest_in
+
+
+def waiting_task(memory: Memory, record: Record, now: int, halted: str | None) -> WaitingTask | Status | None:
+    """Why the task of a record that says it is queued waits, or its status when memory knows better.
+
+    `None`: memory has moved on and knows no more of it; the store will. `halted`: see `NodePort.halted`.
+    """
+    task = memory.tasks.get(record.task.id)
+    if task is None:
+        if record.queue is None or record.queue.lane not in memory.fleet.lanes:
+            return None
+        task = task_of(record, memory.fleet)
+    if task.status is not Status.PENDING:
+        return task.status
+    return WaitingTask(why_task(memory, task, now, halted), ahead(memory, task))
+
+
+def waiting_lanes(memory: Memory, most: int, now: int, halted: str | None) -> WaitingLanes:
+    """The lanes with queued tasks, the oldest first, `most` of them; and what is left out."""
+    waiting = [lane for lane in memory.fleet.lanes.values() if lane.queued]
+    ages = ((at if (at := oldest_in(lane)) is not None else now, number) for number, lane in enumerate(waiting))
+    shown = [waiting[number] for _, number in nsmallest(most, ages)]
+    sleepers = _sleepers(memory, {lane for lane in shown if fullest(lane) is None})
+    survey = Survey(memory.fleet, now)
+    lanes = [
+        WaitingLane(
+            capabilities=tuple(sorted(lane.capabilities)),
+            group=lane.group,
+            pin=lane.pin,
+            queued=lane.queued,
+            oldest_at=oldest_in(lane),
+            why=why_lane(memory, lane, survey, halted, sleepers.get(lane)),
+        )
+        for lane in shown
+    ]
+    queued = sum(lane.queued for lane in waiting) - sum(lane.queued for lane in lanes)
+    return WaitingLanes(lanes, len(waiting) - len(lanes), queued)
+
+
+def _sleepers(memory: Memory, lanes: set[Lane]) -> dict[Lane, Task]:
+    """The first task to come due of each lane, as far as memory knows."""
+    found: dict[Lane, Task] = {}
+    if not lanes:
+        return found
+    for task in memory.wakes.members():
+        if task.due_at is not None and task.lane in lanes:
+            first = found.get(task.lane)
+            if first is None or first.due_at is None or task.due_at < first.due_at:
+                found[task.lane] = task
+    return found
