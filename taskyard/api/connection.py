@@ -16,7 +16,7 @@ import httptools
 import structlog
 
 from taskyard.api.deadlines import Deadlines, End, Phase
-from taskyard.api.heads import expects, size_of, target, without_upgrade, words
+from taskyard.api.heads import expects, fields, size_of, target, without_upgrade, words
 from taskyard.api.limits import Limits
 from taskyard.api.problems import BAD_REQUEST, BROKEN, OVERLOADED, TIMED_OUT, Kind, Problem
 from taskyard.api.request import Request, Response
@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
             parser.get_method().decode("ascii"),
             path,
             query,
-            {name.lower(): value for name, value in lines},
+            fields(lines),
             self._peer,
             self._awaited,
             self._flow,

@@ -25,6 +25,18 @@ def target(url: bytes) -> tuple[str, bytes]:
     return (unquote(path) if "%" in path else path), query
 
 
+def fields(lines: Lines) -> dict[bytes, bytes]:
+    """The fields by name in lower case. One that comes twice is one list (RFC 9110, 5.3): whoever read the head before
+    the node and took the first of them, or the last, let through what the node reads as neither."""
+    found = {name.lower(): value for name, value in lines}
+    if len(found) < len(lines):
+        found = {}
+        for name, value in lines:
+            name = name.lower()
+            found[name] = found[name] + b", " + value if name in found else value
+    return found
+
+
 def size_of(url: bytes, lines: Lines) -> int:
     """The bytes of a head, as far as they are the client's choice."""
     return len(url) + sum(len(name) + len(value) + 4 for name, value in lines)

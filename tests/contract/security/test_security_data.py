@@ -152,6 +152,23 @@ def test_no_answer_sets_a_cookie_and_none_opens_anything(relay: Relay) -> None:
         assert "set-cookie" not in relay.yard.client("admin").get(path, headers={"Accept": "text/html"}).headers
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_header_that_comes_twice_is_neither(own_yard: Callable[..., Yard], order: tuple[int, int]) -> None:
+    yard = own_yard(trusted_proxies=("127.0.0.0/8",))
+
+    def status(path: str, *lines: str) -> bytes:
+        head = "".join(f"{lines[n]}\r\n" for n in order)
+        answer = yard.raw(f"GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{head}\r\n".encode())
+        return answer.partition(b" ")[2][:3]
+
+    good, other = (f"Authorization: Bearer {token('user', sub=sub)}" for sub in ("ann", "bob"))
+    assert status("/api/tasks", good, "X-Other: 1") == b"200"
+    assert status("/api/tasks", good, other) == b"401"
+    assert status("/api/tasks", good, "authorization: Basic eDp5") == b"401"
+    assert status("/metrics", "X-Forwarded-For: 127.0.0.1", "X-Other: 1") == b"200"
+    assert status("/metrics", "X-Forwarded-For: 127.0.0.1", "x-forwarded-for: 192.0.2.7") == b"401"
+
+
 def test_a_server_is_believed_five_minutes_at_most(own_yard: Callable[..., Yard], tmp_path: Path) -> None:
     yard = own_yard(endpoint_allow=("127.0.0.0/8",))
     backend = Backend(lambda task: (429, {"retry_after": 86_400}))

@@ -17,6 +17,8 @@ from tests.contract.security.tenants import word
 from tests.support.nodes import NodeProcess, token
 
 KEY_FILE = "secret_key"
+# As a name, a type, an error: it must not become a line of the log, nor steer who reads it.
+HOSTILE = '\x1b[2J"}\n{"event": "forged"}\r\n\u2028{"event": "forged"}'
 
 
 def written_as(secret: str) -> set[bytes]:
@@ -65,7 +67,8 @@ class Busy:
     def work(self) -> None:
         """Registers, submits, is called back, refuses: with good secrets and bad ones."""
         cancel = f"{self.backend.url}/cancel"
-        server = {"name": "s", "endpoints": self.backend.endpoints | {"cancel": cancel}, "apiKey": self.api_keys[0]}
+        server = {"name": HOSTILE, "endpoints": self.backend.endpoints | {"cancel": cancel}}
+        server["apiKey"] = self.api_keys[0]
         made = self.ask("service", "POST", "/api/servers", json=server)
         assert made.json()["status"] == "online"
         place = f"/api/servers/{made.json()['serverId']}"
@@ -82,14 +85,16 @@ class Busy:
         self._refused()
 
     def _task(self, end: str) -> None:
-        task = self.ask("user", "POST", "/api/task", json={"type": "t", "payload": {}, "maxRetries": 0}).json()["id"]
+        task = self.ask("user", "POST", "/api/task", json={"type": HOSTILE, "payload": {}, "maxRetries": 0}).json()[
+            "id"
+        ]
         path = self.backend.task(task)["callback_url"].partition("/api/")[2]
         self.proofs.append(path.rpartition("/")[2].partition("-")[2])
         for where, body in ((f"/api/{path}x", b"{}"), (f"/api/{path}", b"{"), (f"/api/{path}/x", b"{}")):
             assert self.ask("", "PUT", where, content=body).status_code in (400, 401, 404)
         assert self.ask("", "PATCH", f"/api/{path}").status_code == 405
         if end:
-            assert self.ask("", "POST", f"/api/{path}", json={"status": end}).status_code == 200
+            assert self.ask("", "POST", f"/api/{path}", json={"status": end, "error": HOSTILE}).status_code == 200
         else:
             assert self.ask("user", "POST", f"/api/task/{task}/cancel").status_code == 200
             eventually(lambda: any("authorization" in head for head in self.backend.heads))
@@ -144,7 +149,10 @@ def test_no_answer_and_no_metric_has_a_secret(busy: Busy) -> None:
 
 def test_no_log_line_has_a_secret_and_each_is_json(busy: Busy) -> None:
     log = busy.node.log.read_bytes()
-    assert len([json.loads(line) for line in log.splitlines()]) > 0
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert "listening" in {line["event"] for line in lines}
+    assert "forged" not in {line["event"] for line in lines}
+    assert b"\x1b" not in log
     assert found_in(log, busy.secrets) == []
 
 
