@@ -34,36 +34,44 @@ ARMED = tuple(stage for stage in Stage if stage is not Stage.STOPPED)
 IN_RECOVERY = (Stage.IN_RECOVERY, Stage.RECOVERY_COMMIT, Stage.AFTER_RECOVERY)
 
 
-OVERDUE_MS = 2_000
+QUIET_MS = 3_000
+OVERDUE_MS = 6_000
 NEXT_BEST = (Stage.BEFORE_COMMIT, Stage.BEFORE_EFFECTS)
 
 
 class Crashes:
     """Decides when a crash happens. `planned` are times and stages; one is armed when its time has come.
 
-    One whose stage does not come (no turn looks anything up, say) happens at the next best one.
+    It waits a while for a moment at which something is being sent; and one whose stage does not come (no turn looks
+    anything up, say) happens at the next best one.
     """
 
     def __init__(self, planned: Iterable[tuple[int, Stage]]) -> None:
         self._planned = sorted(planned)
         self._armed: Stage | None = None
-        self._overdue_at = 0
+        self._armed_at = 0
+        self._released = False
         self.happened: list[Stage] = []
 
     def outstanding(self) -> bool:
         """Whether some have not happened yet."""
         return bool(self._planned) or self._armed is not None
 
-    def strikes(self, stage: Stage, now: int) -> bool:
-        """Whether it happens here."""
+    def strikes(self, stage: Stage, now: int, *, busy: bool) -> bool:
+        """Whether it happens here; `busy` says that something is being sent."""
         if self._armed is None:
             if not self._planned or now < self._planned[0][0]:
                 return False
             self._armed = self._planned.pop(0)[1]
-            self._overdue_at = now + OVERDUE_MS
-        if self._armed in IN_RECOVERY and stage is Stage.BEFORE_LOOKUP and now < self._overdue_at:
+            self._armed_at, self._released = now, False
+        if not self._released:
+            self._released = busy or now >= self._armed_at + QUIET_MS
+            if not self._released:
+                return False
+        overdue = now >= self._armed_at + OVERDUE_MS
+        if self._armed in IN_RECOVERY and stage is Stage.BEFORE_LOOKUP and not overdue:
             return True  # the way into a recovery
-        if self._armed is not stage and (now < self._overdue_at or stage not in NEXT_BEST):
+        if self._armed is not stage and not (overdue and stage in NEXT_BEST):
             return False
         self._armed = None
         self.happened.append(stage)

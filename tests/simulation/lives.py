@@ -133,7 +133,7 @@ class Lives:
                 self.door.fail(fact.ref)
 
     def _strikes(self, stage: Stage) -> bool:
-        return self._crashes.strikes(stage, self._world.now)
+        return self._crashes.strikes(stage, self._world.now, busy=bool(self.errands.sending))
 
     def _note_crash(self, stage: Stage, facts: Sequence[Fact], plan: Plan | None) -> None:
         self.interleavings.add(interleaving(facts, plan, stage))

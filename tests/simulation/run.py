@@ -24,7 +24,7 @@ from tests.simulation.world import World
 AUDIT_EVERY_MS = 60_000
 SWEEP_EVERY_MS = 20_000
 LATEST_MS = 24 * 3_600_000
-TROUBLE_MS = 60_000  # how long at least the trouble goes on after the last submission, while there is work
+TROUBLE_MS = 90_000  # how long at least the trouble goes on after the last submission, while there is work
 CALM_MS = 3_600_000
 LOOK_EVERY_MS = 1_000
 
