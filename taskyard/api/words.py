@@ -49,6 +49,7 @@ ENGLISH = Language(
         "misconfigured": "{count} servers refuse our key: {servers}. They are set aside, one probe a minute.",
         "misconfigured_one": "{servers} refuses our key: set aside, one probe a minute.",
         "declined": "All {count} that can ask us to wait; the first is due in {span}.",
+        "declined_part": "{able} can: {count} asked us to wait, {away} away. The first is due in {span}.",
         "declined_one": "{servers} asks us to wait; it is due in {span}.",
         "unreached": "{count} servers cannot be reached: {servers}. The first is checked again in {span}.",
         "unreached_one": "{servers} cannot be reached; checked again in {span}.",
@@ -56,6 +57,8 @@ ENGLISH = Language(
         "retry_budget": "Retries are held back, for they must stay few beside new work; looked at again in {span}.",
         "full": "All {count} that can are full ({used} of {slots}).",
         "full_ahead": "All {count} that can are full ({used} of {slots}). {ahead} ahead.",
+        "full_part": "{able} can: {count} full ({used} of {slots}), {away} away.",
+        "full_part_ahead": "{able} can: {count} full ({used} of {slots}), {away} away. {ahead} ahead.",
         "full_one": "{servers}, the only one that can, is full ({used} of {slots}).",
         "full_one_ahead": "{servers}, the only one that can, is full ({used} of {slots}). {ahead} ahead.",
         "next": "A slot is free: it starts in the next turn.",
@@ -109,6 +112,7 @@ CHINESE = Language(
         "misconfigured": "{count} 台服务器拒绝了密钥：{servers}。已搁置，每分钟探测一次。",
         "misconfigured_one": "{servers} 拒绝了密钥：已搁置，每分钟探测一次。",
         "declined": "能做的 {count} 台都要求稍候，最快 {span}后。",
+        "declined_part": "能做的 {able} 台：{count} 台要求稍候，{away} 台不可用。最快 {span}后。",
         "declined_one": "{servers} 要求稍候，{span}后再派。",
         "unreached": "{count} 台服务器连不上：{servers}。最快 {span}后再检查。",
         "unreached_one": "连不上 {servers}，{span}后再检查。",
@@ -116,6 +120,8 @@ CHINESE = Language(
         "retry_budget": "重试暂缓，以免挤占新任务；{span}后再看。",
         "full": "能做的 {count} 台都满了（{used}/{slots}）。",
         "full_ahead": "能做的 {count} 台都满了（{used}/{slots}），前面有 {ahead} 个。",
+        "full_part": "能做的 {able} 台：{count} 台满了（{used}/{slots}），{away} 台不可用。",
+        "full_part_ahead": "能做的 {able} 台：{count} 台满了（{used}/{slots}），{away} 台不可用。前面有 {ahead} 个。",
         "full_one": "唯一能做的 {servers} 满了（{used}/{slots}）。",
         "full_one_ahead": "唯一能做的 {servers} 满了（{used}/{slots}），前面有 {ahead} 个。",
         "next": "有空位，下一轮就开始。",
@@ -181,7 +187,9 @@ def sentence(reason: Reason) -> str:
         return name if params["outcome"] == "failed" else f"{name}_{params['outcome']}"
     if code is Code.NO_CAPABILITY and params["others"]:
         return f"{name}_others"
-    if params.get("count") == 1:
+    if code in (Code.FULL, Code.DECLINED) and params["count"] < params["able"]:
+        name += "_part"
+    elif params.get("count") == 1:
         name += "_one"
     if code is Code.ALL_DOWN and params["reason"]:
         name += "_reason"
@@ -214,6 +222,8 @@ def _written(params: Mapping[str, Any], now: int, words: Language) -> dict[str, 
     }
     written = {name: ways.get(name, str)(value) for name, value in params.items() if value is not None}
     written.setdefault("status", "")
+    if "able" in params:
+        written["away"] = str(params["able"] - params["count"])
     at = params.get("at")
     written["span"] = span(max(0, (now if at is None else at) - now), words)
     if at is not None:

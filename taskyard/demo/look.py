@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from taskyard.client import Client
+from taskyard.client import Client, Conflict, NotFound
 
 _RUNNING_MOST = 200
 _WAITING_MOST = 500
@@ -16,7 +15,7 @@ _WAITING_MOST = 500
 
 @dataclass(frozen=True)
 class Waiting:
-    """Tasks of one type that wait for the same reason; `oldest`: ms."""
+    """Tasks of one type that wait alike, how long the oldest does (ms), and why that one waits."""
 
     type: str
     count: int
@@ -52,44 +51,19 @@ def look(client: Client) -> Look:
         "failed": stats["failedTasks"] + stats["timedOutTasks"],
         "retried": stats["retriedTasks"],
     }
-    tasks = [client.task(task["id"]) if task["failures"] else task for task in pending]
-    now = time.time_ns() // 1_000_000
-    return Look(balancer["algorithm"], servers, running, list(_grouped(tasks, servers, now)), counts)
+    return Look(balancer["algorithm"], servers, running, list(_waiting(client, pending)), counts)
 
 
-def _grouped(tasks: list[dict[str, Any]], servers: list[dict[str, Any]], now: int) -> Iterator[Waiting]:
-    groups: dict[tuple[str, str], list[int]] = {}
+def _waiting(client: Client, tasks: Iterable[dict[str, Any]]) -> Iterator[Waiting]:
+    """Tasks that wait alike: of one type, with the same needs, tried before or not. The node is asked why for one."""
+    groups: dict[tuple[str, tuple[str, ...], bool], list[dict[str, Any]]] = {}
     for task in tasks:
-        groups.setdefault((task["type"], why(task, servers, now)), []).append(now - task["createdAt"])
-    for (kind, reason), ages in sorted(groups.items()):
-        yield Waiting(kind, len(ages), max(0, *ages), reason)
-
-
-def why(task: dict[str, Any], servers: list[dict[str, Any]], now: int) -> str:
-    """Why a pending task waits, as far as the API's figures tell. `task`: with its history where it has failed."""
-    failed = [entry for entry in task.get("history", ()) if entry["outcome"] in ("failed", "timeout")]
-    if failed:
-        last = failed[-1]
-        said = f"HTTP {last['httpStatus']}" if last["httpStatus"] else last["error"] or last["outcome"]
-        return f"its next try is due soon, after {said} from {last['serverId']}"
-    if (task["runAt"] or 0) > now:
-        return f"not before {(task['runAt'] - now) / 1000:.0f} s from now"
-    wanted = set(task["capabilities"])
-    able = [server for server in servers if wanted <= set(server["capabilities"])]
-    if not able:
-        return f"no server has {', '.join(sorted(wanted))}"
-    return "; ".join(_keeps(server, now) for server in able)
-
-
-def _keeps(server: dict[str, Any], now: int) -> str:
-    """What keeps a server from taking a task now."""
-    name = server["id"]
-    if server["status"] not in ("online", "degraded"):
-        return f"{name} is {server['status']}"
-    if server["misconfigured"]:
-        return f"{name} refuses our key"
-    if (server["pausedUntil"] or 0) > now:
-        return f"{name} asked for a pause"
-    if server["activeTasks"] >= server["maxConcurrent"]:
-        return f"{name} is full ({server['activeTasks']}/{server['maxConcurrent']})"
-    return f"{name} takes it next"
+        alike = (task["type"], tuple(task["capabilities"]), bool(task["failures"]))
+        groups.setdefault(alike, []).append(task)
+    for _, group in sorted(groups.items()):
+        oldest = min(group, key=lambda task: task["createdAt"])
+        try:
+            why = client.why(oldest["id"])
+        except (Conflict, NotFound):  # it has started meanwhile
+            continue
+        yield Waiting(oldest["type"], len(group), why["asOf"] - oldest["createdAt"], why["text"])

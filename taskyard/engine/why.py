@@ -155,7 +155,9 @@ def _dried(lane: Lane, funnel: Funnel, dry: Step, survey: Survey, kept_from: str
     reasons = [] if not lane.pin else [Reason(Code.PINNED, {"server": lane.pin, "state": next(iter(gates)).value})]
     code = _BY_STEP[dry]
     if code is not Code.ALL_DOWN:
-        return [*reasons, _of_servers(code, [server for gate in GATES[dry] for server in gates.get(gate, ())])]
+        found = _of_servers(code, [server for gate in GATES[dry] for server in gates.get(gate, ())])
+        found.params["able"] = sum(map(len, gates.values()))
+        return [*reasons, found]
     states = {gate.value: len(found) for gate, found in gates.items()}
     said = (server.maintenance_reason for server in gates.get(Gate.MAINTENANCE, ()))
     params = {"count": sum(states.values()), "states": states, "reason": next(filter(None, said), None)}

@@ -16,7 +16,7 @@ import pytest
 
 from taskyard.demo.account import account
 from taskyard.demo.load import Load
-from taskyard.demo.look import look, why
+from taskyard.demo.look import look
 from taskyard.demo.yard import Yard, running
 
 COMMAND = [sys.executable, "-c", "from taskyard.cli.main import main; main()", "demo"]
@@ -163,26 +163,19 @@ def test_each_way_to_lose_a_task_is_found(loaded: tuple[Yard, list[str]], tmp_pa
     ]
 
 
-def test_why_names_what_keeps_each_server() -> None:
-    server = {
-        "id": "a",
-        "capabilities": ["x"],
-        "status": "online",
-        "misconfigured": False,
-        "pausedUntil": None,
-        "activeTasks": 1,
-        "maxConcurrent": 2,
-    }
-    task = {"capabilities": ["x"], "runAt": None}
-    assert why(task, [server], 0) == "a takes it next"
-    assert why(task, [server | {"activeTasks": 2}], 0) == "a is full (2/2)"
-    assert why(task, [server | {"status": "offline"}], 0) == "a is offline"
-    assert why(task, [server | {"pausedUntil": 5}], 0) == "a asked for a pause"
-    assert why(task, [server | {"misconfigured": True}], 0) == "a refuses our key"
-    assert why(task, [server | {"capabilities": []}], 0) == "no server has x"
-    assert why(task | {"runAt": 9000}, [server], 0) == "not before 9 s from now"
-    failed = {"outcome": "failed", "httpStatus": 500, "error": "", "serverId": "a"}
-    assert why(task | {"history": [failed]}, [server], 0) == "its next try is due soon, after HTTP 500 from a"
+def test_a_look_says_why_tasks_wait_as_the_node_does(loaded: tuple[Yard, list[str]]) -> None:
+    yard, _ = loaded
+    with yard.client() as client:
+        before = client.submit("paint", {}, capabilities=["gold"])
+        client.submit("paint", {}, capabilities=["gold"])
+        try:
+            (waiting,) = look(client).waiting
+            assert (waiting.type, waiting.count) == ("paint", 2)
+            assert waiting.why == client.why(before["id"])["text"] == "No server has “gold”."
+            assert waiting.oldest >= 0
+        finally:
+            for task in client.tasks(status="PENDING"):
+                client.cancel(task["id"])
 
 
 def test_keep_stays_up_until_ctrl_c() -> None:

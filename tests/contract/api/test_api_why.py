@@ -6,7 +6,6 @@ from typing import Any
 import httpx
 import pytest
 
-from taskyard.api.words import CHINESE, ENGLISH
 from taskyard.engine.funnel import Step
 from taskyard.engine.why import Code
 from taskyard.wire.why import CODES, STEPS
@@ -93,16 +92,6 @@ def test_in_the_language_that_is_asked_for(user: httpx.Client) -> None:
         assert why(user, task_id, **{"Accept-Language": accepted})["text"].startswith(begins)
 
 
-def test_both_languages_have_the_same_sentences_with_the_same_places() -> None:
-    def places(texts: Any) -> dict[str, list[str]]:
-        parts = {name: text.split("{")[1:] for name, text in texts.items()}
-        return {name: sorted(part.partition("}")[0] for part in found) for name, found in parts.items()}
-
-    assert places(ENGLISH.sentences) == places(CHINESE.sentences)
-    assert ENGLISH.states.keys() == CHINESE.states.keys()
-    assert places(ENGLISH.counted) == places(CHINESE.counted)
-
-
 def test_a_task_that_does_not_wait_is_refused_by_its_status(accepting: Crew, user: httpx.Client) -> None:
     task_id = submit(user, capabilities=[accepting.skill])
     starts(user, task_id)
@@ -120,7 +109,7 @@ def test_full_servers_and_the_place_and_what_starts_it(own_yard: OwnYard, backen
     assert [why(admin, task_id)["position"] for task_id in (second, third)] == [1, 2]
     found = why(admin, third)
     assert found["code"] == "full"
-    assert found["params"] == {"count": 1, "servers": ["gpu-1"], "used": 1, "slots": 1, "ahead": 1}
+    assert found["params"] == {"count": 1, "able": 1, "servers": ["gpu-1"], "used": 1, "slots": 1, "ahead": 1}
     assert found["text"] == "gpu-1, the only one that can, is full (1 of 1). 1 ahead."
     assert why(admin, second)["text"] == "gpu-1, the only one that can, is full (1 of 1)."
     assert [step["count"] for step in found["funnel"]] == [1] * 7 + [0]

@@ -146,12 +146,12 @@ def test_misconfigured_wholly_and_in_part(desk: Desk) -> None:
     task = desk.submit()
     set_aside(desk, task)
     assert code(desk, task) is Code.MISCONFIGURED
-    assert params(desk, task) == {"count": 1, "servers": ["s1"], "at": desk.now + 60_000}
+    assert params(desk, task) == {"count": 1, "able": 1, "servers": ["s1"], "at": desk.now + 60_000}
     desk.server("s2", max_concurrent=1)
     assert desk.server_of(task) == "s2"
     other = desk.submit()
     assert (code(desk, other), also(desk, other)) == (Code.FULL, [Code.MISCONFIGURED])
-    assert params(desk, other) == {"count": 1, "servers": ["s2"], "used": 1, "slots": 1}
+    assert params(desk, other) == {"count": 1, "able": 2, "servers": ["s2"], "used": 1, "slots": 1}
 
 
 def test_declined(desk: Desk) -> None:
@@ -208,7 +208,7 @@ def test_full_names_its_servers_and_what_they_hold(desk: Desk) -> None:
         desk.submit()
     task = desk.submit()
     assert code(desk, task) is Code.FULL
-    assert params(desk, task) == {"count": 2, "servers": ["s1", "s2"], "used": 3, "slots": 3}
+    assert params(desk, task) == {"count": 2, "able": 2, "servers": ["s1", "s2"], "used": 3, "slots": 3}
     steps = left(why(desk, task))
     assert list(steps) == ["registered", "able", "in_service", "alive", "trusted", "willing", "reached", "free"]
     assert list(steps.values()) == [2] * 7 + [0]
