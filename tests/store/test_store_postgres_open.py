@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from taskyard.store.port import NotDeciding, StoreError, TaskQuery, Unusable
 from taskyard.store.postgres import schema
+from taskyard.store.postgres.days import day_of
+from taskyard.store.postgres.queries import load_migrations
 from taskyard.store.postgres.store import PostgresStore
-from tests.store.making import queued, tid
+from tests.store.making import fresh as fresh_row
+from tests.store.making import new_task, queue_row, queued, tid
 from tests.store.test_store_model import PLANS, run
 from tests.support.nodes import free_port, until
 from tests.support.pooler import pooler
@@ -63,6 +66,44 @@ def test_a_newer_schema_is_left_alone(fresh):
     with psycopg.connect(fresh) as connection:
         connection.execute("UPDATE yard SET value = '1000' WHERE name = 'schema'")
     refused(fresh, "newer taskyard")
+
+
+def version(url):
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT value FROM yard WHERE name = 'schema'").fetchone()
+
+
+@pytest.fixture
+def first_version(fresh):
+    """A database as the first version left it, with a task that waits."""
+    (number, statements), *_ = load_migrations()
+    task, row = new_task(1), queue_row(1)
+    with psycopg.connect(fresh) as connection:
+        connection.execute(statements)
+        connection.execute("INSERT INTO yard VALUES ('schema', %s)", (str(number),))
+        connection.execute("SELECT make_day(%s)", (day_of(task.created_at),))
+        for table, values in (("task", task), ("queue", row)):
+            names, places = ", ".join(values._fields), ", ".join(["%s"] * len(values))
+            connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", values)
+    return fresh
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date_with_its_tasks(first_version):
+    with closing(PostgresStore(first_version)) as store:
+        assert store.recover(1).lane_queued == {1: 1}
+        record = store.task(tid(1), None)
+        assert (record.queue, record.task) == (queue_row(1), fresh_row(new_task(1)))
+        queued(store, 2)
+    assert version(first_version) == (str(load_migrations()[-1][0]),)
+
+
+def test_a_step_that_fails_leaves_the_database_as_it_was(first_version, monkeypatch):
+    steps = [*load_migrations(), (1000, b"CREATE TABLE later (a text); SELECT 1 / 0;")]
+    monkeypatch.setattr(schema, "load_migrations", lambda: steps)
+    refused(first_version, "division by zero")
+    assert version(first_version) == ("1",)
+    monkeypatch.undo()
+    PostgresStore(first_version).close()
 
 
 def test_another_secret_key_is_refused_and_a_rotated_one_is_not(fresh):

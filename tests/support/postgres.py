@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -34,7 +35,8 @@ def as_nobody(*command: str) -> list[str]:
     ended = [program("setpriv"), "--pdeathsig", "KILL"]
     if os.geteuid() != 0:
         return [*ended, *command]
-    return [*ended, "--reuid=nobody", "--regid=nogroup", "--clear-groups", *command]
+    nobody = pwd.getpwnam("nobody")
+    return [*ended, f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", *command]
 
 
 @contextmanager
@@ -43,7 +45,8 @@ def private_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="taskyard-pg-"))
     try:
         if os.geteuid() == 0:
-            shutil.chown(folder, "nobody", "nogroup")
+            nobody = pwd.getpwnam("nobody")
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
