@@ -121,7 +121,8 @@ class Scene:
         submit("keyed", {}, serverId=None, group=NOWHERE, idempotencyKey=mark["key"])
         self._bulk(ann)
         mark["cursor"] = ann.client.get("/api/tasks", params={"limit": 2}).json()["nextCursor"]
-        ann.words |= set(mark.values())
+        # What waiting tasks require is the yard's, as its figures are.
+        ann.words |= set(mark.values()) - {mark["capability"]}
         return ann
 
     def _bulk(self, ann: Owner) -> None:
@@ -141,8 +142,8 @@ def _whereabouts(backend: Backend) -> Iterator[str]:
 
 
 def nobodys(marks: dict[str, str]) -> dict[str, str]:
-    """Ids and words of the same forms that nobody has."""
-    made = {name: word() for name in marks}
+    """Ids and words of the same forms that nobody has; what a task requires is the yard's."""
+    made = {name: word() for name in marks} | {"capability": marks["capability"]}
     made |= {name: f"task_{secrets.token_hex(16)}" for name in TASKS}
     made["bulk"] = f"bulk_{secrets.token_hex(16)}"
     cursor = secrets.token_bytes(6) + f"task_{secrets.token_hex(16)}".encode()
@@ -209,7 +210,7 @@ class Stranger:
             text = text.replace(value, name)
         text = re.sub(r"(task|bulk)_[0-9a-f]{32}", r"\1", text)
         # Figures of the whole yard go on; elsewhere it is the times that differ.
-        figures = re.match(r"/api/(stats|loadbalancer|servers)", path)
+        figures = re.match(r"/api/(stats|loadbalancer|servers|lanes)", path)
         text = re.sub(r"\b\d+(\.\d+)?\b" if figures else r"\b\d{13}\b", "0", text)
         return re.sub(r"content-length: \d+", "content-length", text)
 
