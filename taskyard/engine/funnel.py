@@ -54,11 +54,23 @@ class Left:
 
 
 @dataclass(slots=True)
+class Kept:
+    """A pool's servers that the same thing keeps from taking a task, with their slots, `used` of them in use."""
+
+    servers: list[Server] = field(default_factory=list)
+    used: int = 0
+    slots: int = 0
+
+
+Gates = dict[Gate | None, Kept]
+
+
+@dataclass(slots=True)
 class Funnel:
     """The steps that concern a lane, and its pool's servers by what keeps each (`None`: open)."""
 
     steps: list[Left]
-    gates: dict[Gate | None, list[Server]]
+    gates: Gates
 
     @property
     def dry(self) -> Step | None:
@@ -72,7 +84,7 @@ class Survey:
 
     fleet: Fleet
     now: int
-    _gates: dict[tuple[int, str], dict[Gate | None, list[Server]]] = field(default_factory=dict)
+    _gates: dict[tuple[int, str], Gates] = field(default_factory=dict)
 
     def funnel(self, lane: Lane, avoid: str) -> Funnel:
         """The funnel of a lane's tasks; `avoid` is the server that they are kept from, '' for none."""
@@ -89,27 +101,33 @@ class Survey:
         if lane.group:
             serving = [cls for cls in able if cls.serves(lane)]
             ask(Step.IN_GROUP, _each((cls for cls in able if not cls.serves(lane)), "elsewhere"), _size(serving))
-        count = sum(map(len, gates.values()))
+        count = sum(len(kept.servers) for kept in gates.values())
         if lane.pin:
             others = (cls for cls in able if cls.serves(lane))
             ask(Step.PINNED, (pair for pair in _each(others, "not_asked_for") if pair[0] != lane.pin), count)
         for step, kept_by in GATES.items():
-            out = [(server.id, gate.value) for gate in kept_by for server in gates.get(gate, ())]
-            count -= len(out)
-            ask(step, iter(out), count)
+            here = [(gate, gates[gate].servers) for gate in kept_by if gate in gates]
+            count -= sum(len(servers) for _, servers in here)
+            ask(step, ((server.id, gate.value) for gate, servers in here for server in servers), count)
         if avoid:
-            kept = [(server.id, "avoided") for server in gates.get(None, ()) if server.id == avoid]
-            ask(Step.NOT_AVOIDED, iter(kept), count - len(kept))
+            still = [server.id for server in gates[None].servers if server.id == avoid] if None in gates else []
+            ask(Step.NOT_AVOIDED, ((server_id, "avoided") for server_id in still), count - len(still))
         return Funnel(steps, gates)
 
-    def gates(self, pool: Pool) -> dict[Gate | None, list[Server]]:
+    def gates(self, pool: Pool) -> Gates:
         """A pool's servers by what keeps each from taking a task."""
         key = pool.mask, pool.pin
         found = self._gates.get(key)
         if found is None:
             found = self._gates[key] = {}
             for server in pool.members(self.fleet):
-                found.setdefault(server.gate(self.now), []).append(server)
+                gate = server.gate(self.now)
+                kept = found.get(gate)
+                if kept is None:
+                    kept = found[gate] = Kept()
+                kept.servers.append(server)
+                kept.used += server.active
+                kept.slots += server.max_concurrent
         return found
 
 

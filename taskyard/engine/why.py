@@ -8,15 +8,17 @@ words and no HTTP; figures are int ms, counts and ids.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from taskyard.domain.fleet import Flow, Lane
 from taskyard.domain.outcomes import Outcome
 from taskyard.domain.server import Gate, Server
 from taskyard.domain.task import Task
-from taskyard.engine.funnel import GATES, SHOWN_MOST, Funnel, Left, Step, Survey
+from taskyard.engine.funnel import GATES, SHOWN_MOST, Funnel, Kept, Left, Step, Survey
 from taskyard.engine.matching import held_back, next_budget
 from taskyard.engine.memory import Memory
 
@@ -151,17 +153,23 @@ def _dried(lane: Lane, funnel: Funnel, dry: Step, survey: Survey, kept_from: str
         return [Reason(Code.PINNED, {"server": lane.pin, "state": "unfit" if lane.pin in servers else "unknown"})]
     if dry is Step.NOT_AVOIDED:
         return [Reason(Code.AVOIDING, {"server": kept_from})]
-    gates = {gate: found for gate, found in funnel.gates.items() if gate is not None}
+    gates = {gate: kept for gate, kept in funnel.gates.items() if gate is not None}
     reasons = [] if not lane.pin else [Reason(Code.PINNED, {"server": lane.pin, "state": next(iter(gates)).value})]
     code = _BY_STEP[dry]
     if code is not Code.ALL_DOWN:
-        found = _of_servers(code, [server for gate in GATES[dry] for server in gates.get(gate, ())])
-        found.params["able"] = sum(map(len, gates.values()))
+        (gate,) = GATES[dry]
+        found = _of_servers(code, gates[gate])
+        found.params["able"] = sum(len(kept.servers) for kept in gates.values())
         return [*reasons, found]
-    states = {gate.value: len(found) for gate, found in gates.items()}
-    said = (server.maintenance_reason for server in gates.get(Gate.MAINTENANCE, ()))
-    params = {"count": sum(states.values()), "states": states, "reason": next(filter(None, said), None)}
-    return [*reasons, Reason(code, params | _named([server for found in gates.values() for server in found]))]
+    states = {gate.value: len(kept.servers) for gate, kept in gates.items()}
+    maintained = gates[Gate.MAINTENANCE].servers if Gate.MAINTENANCE in gates else []
+    params = {
+        "count": sum(states.values()),
+        "servers": _some_ids(server for kept in gates.values() for server in kept.servers),
+        "states": states,
+        "reason": next((server.maintenance_reason for server in maintained if server.maintenance_reason), None),
+    }
+    return [*reasons, Reason(code, params)]
 
 
 def _unable(lane: Lane, survey: Survey) -> Reason:
@@ -177,23 +185,19 @@ def _unable(lane: Lane, survey: Survey) -> Reason:
     return Reason(Code.NO_COMBINATION, {"capabilities": sorted(lane.capabilities)} | params)
 
 
-def _of_servers(code: Code, servers: list[Server]) -> Reason:
+def _of_servers(code: Code, kept: Kept) -> Reason:
     """What keeps some servers, with when that is looked at next or how full they are."""
-    params: dict[str, Any] = {"count": len(servers)} | _named(servers)
+    servers = kept.servers
+    params: dict[str, Any] = {"count": len(servers), "servers": _some_ids(servers)}
     if code is Code.FULL:
-        params |= {
-            "used": sum(server.active for server in servers),
-            "slots": sum(server.max_concurrent for server in servers),
-        }
-    else:
-        times: dict[Code, list[int | None]] = {
-            Code.MISCONFIGURED: [server.probe_at for server in servers],
-            Code.DECLINED: [server.paused_until for server in servers],
-            Code.UNREACHED: [server.health.next_check for server in servers],
-        }
-        params["at"] = min((at for at in times[code] if at is not None), default=None)
-    return Reason(code, params)
+        return Reason(code, params | {"used": kept.used, "slots": kept.slots})
+    times: dict[Code, list[int | None]] = {
+        Code.MISCONFIGURED: [server.probe_at for server in servers],
+        Code.DECLINED: [server.paused_until for server in servers],
+        Code.UNREACHED: [server.health.next_check for server in servers],
+    }
+    return Reason(code, params | {"at": min((at for at in times[code] if at is not None), default=None)})
 
 
-def _named(servers: list[Server]) -> dict[str, Any]:
-    return {"servers": [server.id for server in servers[:SHOWN_MOST]]}
+def _some_ids(servers: Iterable[Server]) -> list[str]:
+    return [server.id for server in islice(servers, SHOWN_MOST)]
