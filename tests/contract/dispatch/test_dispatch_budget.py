@@ -31,6 +31,23 @@ def test_nothing_is_sent_while_the_budget_is_used_up(tmp_path: Path) -> None:
     play(tmp_path, scene, memory_budget=MIB)
 
 
+def test_many_large_answers_at_once_all_come_in(tmp_path: Path) -> None:
+    async def scene(house: House, backend: Backend) -> None:
+        count, size = 20, 250_000  # five times the budget
+        gates = [Gate(answer(200, {"status": "success", "result": "x" * size})) for _ in range(count)]
+        backend.script("t", *gates)
+        await house.register(backend, max_concurrent=count)
+        tasks = [await house.submit("t", max_retries=0) for _ in range(count)]
+        await until(lambda: sum(gate.waiting for gate in gates) == count)
+        for gate in gates:
+            gate.open()
+        assert {name_of(await house.ended(task)) for task in tasks} == {"COMPLETED"}
+        assert {len(await house.result(task) or "") for task in tasks} == {size + 2}
+        assert house.node.in_flight == 0
+
+    play(tmp_path, scene, memory_budget=MIB, result_max_bytes=MIB, silence_timeout=20_000)
+
+
 BEHAVIOURS = {
     "a result": answer(200, {"status": "success", "result": LARGE}),
     "a failure": answer(500, {"error": LARGE}),
