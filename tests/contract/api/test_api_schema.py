@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 
 from taskyard.api.app import TABLE
 from tests.contract.api.test_api_roles import EXPECTED
-from tests.contract.api.yard import Backend, Yard, accept, fresh
+from tests.contract.api.yard import Backend, Yard, accept, eventually, fresh
 
 ROLES = ("admin", "user", "service")
 LOOPBACK = ("127.0.0.0/8", "::1")
@@ -80,6 +80,12 @@ class Stage:
         client.post("/api/tasks", json={"tasks": [body] * 501})
         bulk_id: str = client.post("/api/tasks/cancel", json={"filter": {"type": kind}}).json()["bulkId"]
         return bulk_id
+
+    def rest(self, case: Any) -> None:
+        """Wait for what would get in the way of a call: one backup runs at a time."""
+        if case.operation.label == "POST /api/backup":
+            admin = self.clients["admin"]
+            eventually(lambda: admin.get("/api/backup").json().get("state") != "running")
 
     def aim(self, case: Any, role: str, job: str | None) -> None:
         """Give a valid call the id of a real thing, and take out what cannot be right by chance."""
@@ -162,6 +168,7 @@ def test_valid_calls(stage: Stage, role: str, label: str) -> None:
     codes: Counter[int] = Counter()
 
     def call(case: Any) -> None:
+        stage.rest(case)
         if allowed:
             stage.aim(case, role, job)
         answer = case.call(headers=headers(stage, role))
@@ -192,6 +199,7 @@ def test_invalid_calls(stage: Stage, label: str) -> None:
     operation = stage.document.find_operation_by_label(label)
 
     def call(case: Any) -> None:
+        stage.rest(case)
         # Otherwise unknown members and parameters are only warned of.
         answer = case.call(headers=headers(stage, "admin") | {"Prefer": "handling=strict"})
         case.validate_response(answer)
@@ -204,6 +212,9 @@ def test_calls_that_follow_each_other(stage: Stage) -> None:
     machine = stage.document.as_state_machine()
 
     class Walk(machine):  # type: ignore[misc, valid-type]
+        def before_call(self, case: Any) -> None:
+            stage.rest(case)
+
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"headers": headers(stage, "admin")}
 
