@@ -217,7 +217,7 @@ OPERATIONS = (
         takes=NO_BODY,
         answers=(TaskChanged,),
         roles=USERS,
-        errors={**_NOT_FOUND, 409: "Its state forbids it."},
+        errors={**_NOT_FOUND, 409: "Its state forbids it.", 429: "Your queue is full."},
     ),
     Operation(
         method="POST",

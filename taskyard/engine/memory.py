@@ -5,7 +5,7 @@ The moves keep the invariants (counts, windows, slots, timers); they decide noth
 
 from __future__ import annotations
 
-from taskyard.domain.fleet import Fleet, Flow
+from taskyard.domain.fleet import Fleet, Flow, Lane
 from taskyard.domain.outcomes import Status
 from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Task
@@ -159,13 +159,14 @@ class Memory:
         share = limits.window_entries // (4 * max(1, len(self.fleet.lanes)))
         return max(limits.window_least // 2, min(2 * limits.refill_bite, share))
 
-    def room_for_lane(self) -> bool:
-        """Whether one more lane may exist; lanes without queued tasks make room."""
+    def room_for_lane(self, known: Lane | None = None) -> bool:
+        """Whether one more lane may have queued tasks (`known`: this one, which has none); others without make room."""
         lanes = self.fleet.lanes
         if len(lanes) >= self.limits.max_lanes:
-            for lane in [lane for lane in lanes.values() if not lane.queued]:
+            for lane in [lane for lane in lanes.values() if not lane.queued and lane is not known]:
                 self.fleet.drop_lane(lane)
-        return len(lanes) < self.limits.max_lanes
+        others = len(lanes) - (known is not None and lanes.get(known.id) is known)
+        return others < self.limits.max_lanes
 
     def forget_unless_covered(self, task: Task) -> None:
         """Let go of a task that neither a window, nor the wakes, nor a slot holds."""

@@ -13,6 +13,7 @@ from taskyard.engine.states import new_task_row, task_of
 from taskyard.engine.turn import Turn
 
 RETRYABLE = (Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
+TOO_MANY_LANES = "Too many different requirements wait at once (MAX_LANES); use fewer combinations of capabilities."
 
 
 def find(turn: Turn, task_id: str) -> Task | None:
@@ -43,19 +44,14 @@ def submit(turn: Turn, fact: Submitted) -> None:
     memory, spec = turn.memory, fact.spec
     if fact.key is not None and _replayed(turn, fact, fact.key):
         return
-    if memory.queued >= memory.limits.max_queued:
-        turn.refuse(fact.ref, "queue_full", f"{memory.queued} tasks are queued, the most there may be (MAX_QUEUED).")
+    if _queue_full(turn, fact.ref, spec.owner):
         return
-    if memory.queued_by_owner.get(spec.owner, 0) >= memory.limits.max_queued_per_sub:
-        details = "You have as many queued tasks as one subject may have (MAX_QUEUED_PER_SUB)."
-        turn.refuse(fact.ref, "subject_queue_full", details)
+    required = frozenset(spec.capabilities), spec.group, spec.pin
+    known = memory.fleet.lane(*required) if memory.fleet.knows_lane(*required) else None
+    if (known is None or not known.queued) and not memory.room_for_lane(known):
+        turn.refuse(fact.ref, "too_many_lanes", TOO_MANY_LANES)
         return
-    capabilities = frozenset(spec.capabilities)
-    if not memory.fleet.knows_lane(capabilities, spec.group, spec.pin) and not memory.room_for_lane():
-        details = "Too many different requirements wait at once (MAX_LANES); use fewer combinations of capabilities."
-        turn.refuse(fact.ref, "too_many_lanes", details)
-        return
-    lane = memory.fleet.lane(capabilities, spec.group, spec.pin)
+    lane = memory.fleet.lane(*required)
     turn.note_lane(lane)
     start, due_at = spec.created_at, None
     if spec.run_at is not None:
@@ -148,6 +144,19 @@ def judge_by_hand(turn: Turn, fact: Judged) -> None:
     turn.done(fact.ref, task)
 
 
+def _queue_full(turn: Turn, ref: int, owner: str) -> bool:
+    """Whether no more task of this owner may be queued; it is refused then."""
+    memory = turn.memory
+    if memory.queued >= memory.limits.max_queued:
+        turn.refuse(ref, "queue_full", f"{memory.queued} tasks are queued, the most there may be (MAX_QUEUED).")
+        return True
+    if memory.queued_by_owner.get(owner, 0) >= memory.limits.max_queued_per_sub:
+        details = "As many tasks are queued as one subject may have (MAX_QUEUED_PER_SUB)."
+        turn.refuse(ref, "subject_queue_full", details)
+        return True
+    return False
+
+
 def stop(turn: Turn, task: Task, reason: str) -> Run | None:
     """Take a live task off the queue or away from its attempt; returns that attempt."""
     run = task.run
@@ -174,6 +183,11 @@ def retry(turn: Turn, fact: RetryAsked) -> None:
         record = turn.found.tasks[task.id]
         if record.task.purged:
             turn.refuse(fact.ref, "conflict", f"Task {task.id} was purged: its payload is gone.", task.status)
+            return
+        if _queue_full(turn, fact.ref, task.spec.owner):
+            return
+        if not task.lane.queued and not turn.memory.room_for_lane(task.lane):
+            turn.refuse(fact.ref, "too_many_lanes", TOO_MANY_LANES, task.status)
             return
         _reopen(turn, task)
     else:

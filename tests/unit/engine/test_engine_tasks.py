@@ -508,6 +508,36 @@ def test_max_lanes_counts_those_with_tasks_only(desks: Desks) -> None:
     assert code(desk.ask(desk.submitted(capabilities=("c0",)))) == "too_many_lanes"
 
 
+def test_a_retry_by_hand_is_no_way_around_the_limits(desks: Desks) -> None:
+    desk = desks(Limits(max_queued=3, max_queued_per_sub=2))
+    ended = [desk.submit() for _ in range(2)]
+    for task in ended:
+        cancel(desk, task)
+    others = [desk.submit() for _ in range(2)]
+    assert code(retry(desk, ended[0])) == "subject_queue_full"
+    desk.submit(owner="bob")
+    cancel(desk, others[0])
+    assert done(retry(desk, ended[0])) is Status.PENDING
+    cancel(desk, others[1])
+    desk.submit(owner="bob")
+    assert code(retry(desk, ended[1])) == "queue_full"
+    assert desk.status(ended[1]) is Status.CANCELLED
+    assert (desk.engine.memory.queued, desk.engine.memory.queued_by_owner) == (3, {"ann": 1, "bob": 2})
+
+
+def test_a_retry_or_a_look_at_an_ended_task_makes_no_lane_beyond_the_limit(desks: Desks) -> None:
+    desk = desks(Limits(max_lanes=2))
+    ended = desk.submit(capabilities=("c0",))
+    cancel(desk, ended)
+    waiting = [desk.submit(capabilities=(f"c{n}",)) for n in (1, 2)]
+    assert code(retry(desk, ended)) == "too_many_lanes"
+    assert code(desk.ask(desk.submitted(capabilities=("c0",)))) == "too_many_lanes"
+    assert sum(1 for lane in desk.engine.memory.fleet.lanes.values() if lane.queued) == 2
+    cancel(desk, waiting[0])
+    assert done(retry(desk, ended)) is Status.PENDING
+    assert sum(1 for lane in desk.engine.memory.fleet.lanes.values() if lane.queued) == 2
+
+
 def test_a_running_task_whose_lane_made_room_comes_back_into_it(desks: Desks) -> None:
     desk = desks(Limits(max_lanes=1))
     desk.server("s1", capabilities=("a",))
