@@ -188,10 +188,10 @@ def _bring_back(node: NodePort, server_id: str) -> Iterator[Action]:
 
 async def lanes(call: Call, _: NoQuery) -> Answer:
     """GET /api/lanes"""
-    now, waiting = call.node.now(), call.node.waiting(LANES_MOST)
+    waiting = call.node.waiting(LANES_MOST)
     words = language(call.header(b"accept-language"))
     return Lanes(
-        as_of=now,
+        as_of=waiting.as_of,
         lanes=[
             WaitingLane(
                 capabilities=list(lane.capabilities),
@@ -201,7 +201,7 @@ async def lanes(call: Call, _: NoQuery) -> Answer:
                 oldest_at=lane.oldest_at,
                 code=lane.why.reason.code,
                 params=lane.why.reason.params,
-                text=told(lane.why.reason, now, words),
+                text=told(lane.why.reason, waiting.as_of, words),
                 funnel=[FunnelStep(step=left.step, count=left.count, servers=[]) for left in lane.why.funnel],
             )
             for lane in waiting.lanes

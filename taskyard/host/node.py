@@ -38,7 +38,7 @@ from taskyard.host.sweeper import Sweeper
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
 from taskyard.host.views import live_counts, server_view
-from taskyard.host.waiting import waiting_lanes, waiting_task
+from taskyard.host.waiting import Board, waiting_task
 from taskyard.settings import Settings
 from taskyard.store.port import Store, StoreError
 
@@ -60,6 +60,7 @@ class Node:
         self._clock = Clock()
         self._inbox = Inbox(settings.inbox_submissions, settings.inbox_calls)
         self._budget = Budget(settings.memory_budget)
+        self._board = Board()
         self._draining = False
 
     async def start(self, listeners: Sequence[tuple[str, int]] = ()) -> None:
@@ -255,7 +256,7 @@ class Node:
 
     def waiting(self, most: int) -> WaitingLanes:
         """See `NodePort.waiting`."""
-        return waiting_lanes(self._known(), most, self.now(), self.halted())
+        return self._board.look(self._known(), most, self.now(), self.halted())
 
     def not_ready(self) -> str | None:
         """See `NodePort.not_ready`."""

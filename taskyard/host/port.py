@@ -86,8 +86,9 @@ class WaitingLane(NamedTuple):
 
 
 class WaitingLanes(NamedTuple):
-    """Some lanes, and how many lanes with how many queued tasks are not among them."""
+    """Some lanes as they were at `as_of` (int ms), and how many lanes with how many queued tasks are not among them."""
 
+    as_of: int
     lanes: list[WaitingLane]
     other_lanes: int
     other_queued: int
@@ -175,7 +176,7 @@ class NodePort(Protocol):
         """
 
     def waiting(self, most: int) -> WaitingLanes:
-        """The lanes with queued tasks, the oldest first, and why they wait."""
+        """The lanes with queued tasks, the oldest first, and why they wait; now or a moment ago."""
 
     def not_ready(self) -> str | None:
         """Why the node is not ready, or `None` when it is."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from heapq import nsmallest
 
 from taskyard.domain.fleet import Lane
@@ -32,6 +34,30 @@ def waiting_task(memory: Memory, record: Record, now: int, halted: str | None) -
     return WaitingTask(why_task(memory, task, now, halted), ahead(memory, task))
 
 
+class Board:
+    """The lanes as they were last looked at.
+
+    A look at very many lanes takes a while, in which nothing else is done: it is shown again for so long that looking
+    takes one part in `SHARE` of the time at most, whoever asks how often. `clock` counts ns.
+    """
+
+    SHARE = 20
+
+    def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._clock = clock
+        self._seen: WaitingLanes | None = None
+        self._good_until = 0
+
+    def look(self, memory: Memory, most: int, now: int, halted: str | None) -> WaitingLanes:
+        """The lanes now, or as they were a moment ago."""
+        begun = self._clock()
+        if self._seen is None or begun >= self._good_until:
+            self._seen = waiting_lanes(memory, most, now, halted)
+            done = self._clock()
+            self._good_until = done + (done - begun) * (self.SHARE - 1)
+        return self._seen
+
+
 def waiting_lanes(memory: Memory, most: int, now: int, halted: str | None) -> WaitingLanes:
     """The lanes with queued tasks, the oldest first, `most` of them; and what is left out."""
     waiting = [lane for lane in memory.fleet.lanes.values() if lane.queued]
@@ -51,7 +77,7 @@ def waiting_lanes(memory: Memory, most: int, now: int, halted: str | None) -> Wa
         for lane in shown
     ]
     queued = sum(lane.queued for lane in waiting) - sum(lane.queued for lane in lanes)
-    return WaitingLanes(lanes, len(waiting) - len(lanes), queued)
+    return WaitingLanes(now, lanes, len(waiting) - len(lanes), queued)
 
 
 def _sleepers(memory: Memory, lanes: set[Lane]) -> dict[Lane, Task]:
