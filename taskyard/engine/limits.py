@@ -12,6 +12,7 @@ class Limits:
     max_queued: int = 2_000_000
     max_queued_per_sub: int = 1_000_000
     max_lanes: int = 10_000
+    max_lanes_per_sub: int = 5_000
     max_lost: int = 5
     linger_ms: int = 5_000
     retry_budget: float = 0.2

@@ -34,6 +34,9 @@ class Memory:
         self.queued = 0
         self.processing = 0
         self.queued_by_owner: dict[str, int] = {}
+        # Whose task was the first that waits in a lane, and how many lanes are whose; known since the start.
+        self._lane_makers: dict[int, str] = {}
+        self._lanes_made: dict[str, int] = {}
         self.place = 0
         self.payload_bytes = 0
         self.in_windows = 0
@@ -122,6 +125,8 @@ class Memory:
         self.wakes.drop(task)
         lane = task.lane
         lane.queued -= 1
+        if not lane.queued:
+            self._lane_emptied(lane)
         self.queued -= 1
         owner = task.spec.owner
         left = self.queued_by_owner[owner] - 1
@@ -159,14 +164,33 @@ class Memory:
         share = limits.window_entries // (4 * max(1, len(self.fleet.lanes)))
         return max(limits.window_least // 2, min(2 * limits.refill_bite, share))
 
-    def room_for_lane(self, known: Lane | None = None) -> bool:
-        """Whether one more lane may have queued tasks (`known`: this one, which has none); others without make room."""
+    def full_of_lanes(self, owner: str, known: Lane | None) -> str | None:
+        """The limit that forbids an owner one more lane with queued tasks, or `None`.
+
+        `known` is that lane when it exists; it has no queued tasks, and others without make room.
+        """
+        if self._lanes_made.get(owner, 0) >= self.limits.max_lanes_per_sub:
+            return "MAX_LANES_PER_SUB"
         lanes = self.fleet.lanes
         if len(lanes) >= self.limits.max_lanes:
             for lane in [lane for lane in lanes.values() if not lane.queued and lane is not known]:
                 self.fleet.drop_lane(lane)
         others = len(lanes) - (known is not None and lanes.get(known.id) is known)
-        return others < self.limits.max_lanes
+        return None if others < self.limits.max_lanes else "MAX_LANES"
+
+    def lane_made(self, lane: Lane, owner: str) -> None:
+        """A lane without queued tasks is about to have one."""
+        self._lane_makers[lane.id] = owner
+        self._lanes_made[owner] = self._lanes_made.get(owner, 0) + 1
+
+    def _lane_emptied(self, lane: Lane) -> None:
+        owner = self._lane_makers.pop(lane.id, None)
+        if owner is not None:
+            left = self._lanes_made[owner] - 1
+            if left:
+                self._lanes_made[owner] = left
+            else:
+                del self._lanes_made[owner]
 
     def forget_unless_covered(self, task: Task) -> None:
         """Let go of a task that neither a window, nor the wakes, nor a slot holds."""

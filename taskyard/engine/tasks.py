@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskyard.domain.fleet import Lane
 from taskyard.domain.outcomes import VERDICTS, Outcome, Status
 from taskyard.domain.task import Run, Task
 from taskyard.domain.window import rank_of
@@ -13,7 +14,6 @@ from taskyard.engine.states import new_task_row, task_of
 from taskyard.engine.turn import Turn
 
 RETRYABLE = (Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
-TOO_MANY_LANES = "Too many different requirements wait at once (MAX_LANES); use fewer combinations of capabilities."
 
 
 def find(turn: Turn, task_id: str) -> Task | None:
@@ -48,10 +48,12 @@ def submit(turn: Turn, fact: Submitted) -> None:
         return
     required = frozenset(spec.capabilities), spec.group, spec.pin
     known = memory.fleet.lane(*required) if memory.fleet.knows_lane(*required) else None
-    if (known is None or not known.queued) and not memory.room_for_lane(known):
-        turn.refuse(fact.ref, "too_many_lanes", TOO_MANY_LANES)
+    new = known is None or not known.queued
+    if new and _full_of_lanes(turn, fact.ref, spec.owner, known):
         return
     lane = memory.fleet.lane(*required)
+    if new:
+        memory.lane_made(lane, spec.owner)
     turn.note_lane(lane)
     start, due_at = spec.created_at, None
     if spec.run_at is not None:
@@ -157,6 +159,16 @@ def _queue_full(turn: Turn, ref: int, owner: str) -> bool:
     return False
 
 
+def _full_of_lanes(turn: Turn, ref: int, owner: str, known: Lane | None) -> bool:
+    """Whether no more lane of this owner may have queued tasks; the task is refused then."""
+    limit = turn.memory.full_of_lanes(owner, known)
+    if limit is None:
+        return False
+    details = f"Too many different requirements wait at once ({limit}); use fewer combinations of capabilities."
+    turn.refuse(ref, "too_many_lanes", details)
+    return True
+
+
 def stop(turn: Turn, task: Task, reason: str) -> Run | None:
     """Take a live task off the queue or away from its attempt; returns that attempt."""
     run = task.run
@@ -186,9 +198,11 @@ def retry(turn: Turn, fact: RetryAsked) -> None:
             return
         if _queue_full(turn, fact.ref, task.spec.owner):
             return
-        if not task.lane.queued and not turn.memory.room_for_lane(task.lane):
-            turn.refuse(fact.ref, "too_many_lanes", TOO_MANY_LANES, task.status)
-            return
+        known = turn.memory.fleet.lanes.get(task.lane.id)  # the task's own may have made room in this turn
+        if known is None or not known.queued:
+            if _full_of_lanes(turn, fact.ref, task.spec.owner, known):
+                return
+            turn.memory.lane_made(task.lane, task.spec.owner)
         _reopen(turn, task)
     else:
         details = (

@@ -314,6 +314,7 @@ def engine_limits(settings: Settings) -> Limits:
         max_queued=settings.max_queued,
         max_queued_per_sub=settings.max_queued_per_sub,
         max_lanes=settings.max_lanes,
+        max_lanes_per_sub=settings.max_lanes_per_sub,
         max_lost=settings.max_lost,
         linger_ms=settings.linger,
         retry_budget=settings.retry_budget,

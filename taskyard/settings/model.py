@@ -150,6 +150,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_lanes: Annotated[
         int, _is("whole", "Different requirements among queued tasks; past it 429.", 1, 1_000_000, bare=True)
     ] = 10_000
+    max_lanes_per_sub: Annotated[
+        int,
+        _is("whole", "Of these, how many one owner may have brought in since the start; past it 429.", 1, 1_000_000),
+    ] = 5_000
     connections_per_peer: Annotated[
         int, _is("whole", "Open connections from one address (trusted proxies excepted).", 1, 1_000_000)
     ] = 4096

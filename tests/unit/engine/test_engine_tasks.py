@@ -508,6 +508,26 @@ def test_max_lanes_counts_those_with_tasks_only(desks: Desks) -> None:
     assert code(desk.ask(desk.submitted(capabilities=("c0",)))) == "too_many_lanes"
 
 
+def test_one_subject_cannot_take_all_lanes(desks: Desks) -> None:
+    desk = desks(Limits(max_lanes=5, max_lanes_per_sub=2))
+    first = desk.submit(capabilities=("c0",))
+    ended = desk.submit(capabilities=("c1",))
+    cancel(desk, ended)
+    desk.submit(capabilities=("c2",))
+    refused = desk.ask(desk.submitted(capabilities=("c3",)))
+    assert code(refused) == "too_many_lanes"
+    assert "MAX_LANES_PER_SUB" in str(refused)
+    assert code(retry(desk, ended)) == "too_many_lanes"
+    assert isinstance(desk.ask(desk.submitted(capabilities=("c0",))), SubmitDone), "a lane that is there"
+    for n in (3, 4):
+        assert isinstance(desk.ask(desk.submitted(owner="bob", capabilities=(f"c{n}",))), SubmitDone)
+    assert isinstance(desk.ask(desk.submitted(capabilities=("c4",))), SubmitDone), "one that another brought in"
+    cancel(desk, first)
+    assert code(desk.ask(desk.submitted(capabilities=("c5",)))) == "too_many_lanes", "its second task waits on"
+    desk.server("s1", capabilities=("c2",))
+    assert done(retry(desk, ended)) is Status.PENDING, "the only task of a lane runs"
+
+
 def test_a_retry_by_hand_is_no_way_around_the_limits(desks: Desks) -> None:
     desk = desks(Limits(max_queued=3, max_queued_per_sub=2))
     ended = [desk.submit() for _ in range(2)]
