@@ -22,7 +22,7 @@ from taskyard.wire.base import Answer
 from taskyard.wire.why import Action, FunnelStep, Lanes, LeftOut, OtherLanes, OtherReason, WaitingLane, Why
 
 LANES_MOST = 50
-# What the store may be asked to count for a position: so many flows, so many tasks in each. About 30 ms.
+# What the store may be asked to count for a position: in so many flows, so many tasks in all. About 10 ms.
 _FLOWS_MOST = 16
 _COUNTED_MOST = 100_000
 # A task that changes between the look into the store and that into memory is looked at again.
@@ -84,11 +84,16 @@ async def _counted(node: NodePort, ahead: Ahead) -> int | None:
     if len(ahead.outside) > _FLOWS_MOST:
         return None
 
-    def read(store: Store) -> list[int]:
-        return [store.ready_between(*outside, _COUNTED_MOST) for outside in ahead.outside]
+    def read(store: Store) -> int:
+        found = 0
+        for outside in ahead.outside:
+            found += store.ready_between(*outside, _COUNTED_MOST - found)
+            if found == _COUNTED_MOST:
+                break
+        return found
 
-    counts = await node.read(read)
-    return None if _COUNTED_MOST in counts else ahead.known + sum(counts)
+    found = await node.read(read)
+    return None if found == _COUNTED_MOST else ahead.known + found
 
 
 def _step(left: Left) -> FunnelStep:

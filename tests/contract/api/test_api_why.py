@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from taskyard.api import why as api_why
 from taskyard.engine.funnel import Step
 from taskyard.engine.why import Code
 from taskyard.wire.why import CODES, STEPS
@@ -183,7 +184,9 @@ def test_servers_that_refuse_us(answer: tuple[int, Any], crew: Callable[..., Cre
         assert found["text"].startswith(f"{refusing.server_id} asks us to wait; it is due in 1m ")
 
 
-def test_a_place_that_only_the_store_knows(own_yard: OwnYard, backend: Backends) -> None:
+def test_a_place_that_only_the_store_knows(
+    own_yard: OwnYard, backend: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
     admin = own_yard(window_entries=100).client("admin")
     register(admin, backend(accept), "gpu-1", maxConcurrent=1)
     tasks = [{"type": "t", "payload": {}} for _ in range(401)]
@@ -191,6 +194,10 @@ def test_a_place_that_only_the_store_knows(own_yard: OwnYard, backend: Backends)
     starts(admin, results[0]["id"])
     for number in (1, 100, 257, 400):
         assert why(admin, results[number]["id"])["position"] == number
+    monkeypatch.setattr(api_why, "_COUNTED_MOST", 20)
+    assert why(admin, results[10]["id"])["position"] == 10
+    far = why(admin, results[400]["id"])
+    assert (far["code"], far["position"], far["params"].get("ahead")) == ("full", None, None)
 
 
 # --- lanes -----------------------------------------------------------------------------------------------------------
