@@ -90,8 +90,8 @@ class FragileConnection(Connection):
         if writer:
             self.rows("PRAGMA synchronous = OFF")
 
-    def fail_in(self, changes: int) -> None:
-        """Let a change fail after so many that succeed."""
+    def fail_in(self, changes: int | None) -> None:
+        """Let a change fail after so many that succeed; `None`: let none fail any more."""
         self._fail_in = changes
 
     def _strain(self) -> None:

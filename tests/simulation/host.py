@@ -102,7 +102,10 @@ class Host(Lives):
         else:
             if plan.writes and plan.effects:
                 self._let_it_fail(facts, plan)
-            receipt = self._store.commit(plan)
+            try:
+                receipt = self._store.commit(plan)
+            finally:
+                self._writer.fail_in(None)  # a value that the store refuses may have been first
         assert self.engine is not None
         due = self.engine.next_at()
         told = plain_turn(facts, plan, due is not None and due <= plan.now)
@@ -122,10 +125,14 @@ class Host(Lives):
         else:
             return
         kinds = sum(1 for kind in plan.writes.__slots__ if getattr(plan.writes, kind))
+        self._writer.fail_in(self._chance.below(kinds, About.FAILING, self._world.now))
+
+    @property
+    def _writer(self) -> FragileConnection:
         assert self._store is not None
         writer = self._store._writer
         assert isinstance(writer, FragileConnection)
-        writer.fail_in(self._chance.below(kinds, About.FAILING, self._world.now))
+        return writer
 
     # --- facts that cannot be taken ----------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from tests.simulation.world import World
 AUDIT_EVERY_MS = 60_000
 SWEEP_EVERY_MS = 20_000
 LATEST_MS = 24 * 3_600_000
-TROUBLE_MS = 90_000  # how long at least the trouble goes on after the last submission, while there is work
+TROUBLE_MS = 60_000  # how long at least the trouble goes on after the last submission, while there is work
 CALM_MS = 3_600_000
 LOOK_EVERY_MS = 1_000
 
@@ -132,9 +132,10 @@ class Run:
         if not world.run(self._clients.done, world.start + LATEST_MS):
             raise Violation("nothing stuck", f"only {self._oracle.tasks.admitted} tasks were admitted in a day")
         few, live = self._scenario.tasks // 20, self._oracle.tasks.live
+        enough = world.now + 2 * self._scenario.span_ms + TROUBLE_MS
         world.run(
-            lambda: len(live) <= few and not self._crashes.outstanding(),
-            world.now + 2 * self._scenario.span_ms + TROUBLE_MS,
+            lambda: not self._crashes.outstanding() and (len(live) <= few or world.now >= enough),
+            enough + self._scenario.work_ms,
         )
         self._operators.calm_down()
         self._look_for_the_end()
