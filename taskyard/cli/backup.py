@@ -1,5 +1,6 @@
 """`taskyard backup`: one file of all that a node keeps, whether it runs or not."""
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.2
 _TOKEN_MS = 3_600_000
+_COPIED_AT_ONCE = 1 << 20  # bytes
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -139,8 +141,11 @@ def _move(made: Path, file: Path) -> int:
         made.replace(file)
     except OSError:
         partial = file.with_name(file.name + ".partial")
-        shutil.copyfile(made, partial)
-        partial.chmod(0o600)
+        partial.unlink(missing_ok=True)
+        # Nobody else may read it, while it grows either.
+        private = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with made.open("rb") as whole, open(private, "wb") as copy:
+            shutil.copyfileobj(whole, copy, _COPIED_AT_ONCE)
         sync(partial)
         partial.replace(file)
         made.unlink()
@@ -150,8 +155,6 @@ def _move(made: Path, file: Path) -> int:
 
 def _own_url(settings: "Settings", profile: str | None) -> str | None:
     """The address of this machine's node, where nothing else names one."""
-    import os
-
     if profile or os.environ.get("TASKYARD_URL") or os.environ.get("TASKYARD_PROFILE"):
         return None
     return f"http://127.0.0.1:{settings.port}"
@@ -159,8 +162,6 @@ def _own_url(settings: "Settings", profile: str | None) -> str | None:
 
 def _own_token(settings: "Settings", url: str | None, profile: str | None) -> str | None:
     """An admin's token of this machine's node, where nothing else gives one; never for another machine's."""
-    import os
-
     from taskyard.settings import SettingsError, kept_secret
     from taskyard.tokens import sign
 
