@@ -92,7 +92,10 @@ def script(long: Wish, slow: Machine, short_tasks: int, crashes: int) -> Script:
     for n in range(short_tasks):
         wishes.append(wish(n + 1, 2 * MINUTE_MS + n * WORK_MS // short_tasks, QUICK, MINUTE_MS, quick))
     stages = (Stage.BEFORE_COMMIT, Stage.AFTER_COMMIT, Stage.BEFORE_EFFECTS, Stage.IN_RECOVERY, Stage.IN_COMMIT)
-    ends = [HOUR_MS + n * (WORK_MS - 2 * HOUR_MS) // crashes for n in range(crashes)]
+    # While something else is going on, where there is something else.
+    ends = [short.at for short in wishes[2 : 2 + crashes * 6 : 6]] or [
+        HOUR_MS + n * (WORK_MS - 2 * HOUR_MS) // crashes for n in range(crashes)
+    ]
     deeds = (
         # Its server is taken out of service and put back, the clock is wrong for a while.
         Deed(0, 5 * HOUR_MS, "maintenance", 0, 30 * MINUTE_MS),
