@@ -57,7 +57,7 @@ class Report:
     def told(self) -> str:
         """What went wrong, and how to see it again."""
         told = f"{type(self.violation).__name__}: {self.violation}"
-        return f"{told}\nreplay and shrink: python -m tests.simulation --seed {self.seed} --tasks {self.tasks} --shrink"
+        return f"{told}\nreplay and shrink: python -m tests.simulation --seed {self.seed} --tasks {self.tasks}"
 
 
 def memory_directory() -> Path | None:
