@@ -37,7 +37,7 @@ SENT = {
 }
 ANSWERED = {
     "date", "server", "content-type", "content-length", "x-request-id", "x-content-type-options", "cache-control",
-    "connection", "vary", "allow", "retry-after", "www-authenticate",
+    "connection", "vary", "allow", "retry-after", "www-authenticate", "idempotent-replayed",
 }  # fmt: skip
 
 
