@@ -47,7 +47,8 @@ def version_of(data: Path) -> int:
 
 
 def test_each_version_has_its_dump() -> None:
-    assert [migration.number for migration in load_migrations()] == VERSIONS
+    wanted = [migration.number for migration in load_migrations()]
+    assert wanted == VERSIONS, "a new version's is made by python -m tests.store.versions.make, and committed with it"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -88,6 +89,19 @@ def test_a_yard_of_a_version_lives_on(tmp_path: Path, version: int) -> None:
     report = check(data / "taskyard.db", lambda rule: None)
     assert (report.faults, report.recounted) == ([], True)
     assert (report.waiting, report.running, report.ended) == (1, 1, 8)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_upgraded_database_has_the_columns_of_a_new_one_in_their_order(tmp_path: Path, version: int) -> None:
+    """Rows are read by the places of their columns."""
+    upgraded = built(tmp_path / "upgraded", version)
+    for data in (upgraded, tmp_path / "new"):
+        SqliteStore(data, ballast=0).close()
+    entries = (
+        'SELECT s.type, s.name, c.cid, c.name, c.type, c."notnull", c.pk FROM sqlite_schema AS s '
+        "LEFT JOIN pragma_table_info(s.name) AS c ORDER BY 1, 2, 3"
+    )
+    assert rows(upgraded, entries) == rows(tmp_path / "new", entries)
 
 
 # --- steps that only these tests know --------------------------------------------------------------------------------
