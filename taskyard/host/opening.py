@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskyard.host.keys import fingerprint
 from taskyard.settings import Settings
-from taskyard.store.port import Store, StoreError
+from taskyard.store.port import Store
 from taskyard.store.sqlite import SqliteStore
 
 
@@ -12,8 +12,6 @@ def open_store(settings: Settings) -> Store:
     """The store, open. Waits some seconds for the lease of a node that has died. Raises `StoreError`."""
     if settings.database is None:
         return SqliteStore(settings.data_path, ballast=settings.ballast)
-    if settings.retention_count is not None:
-        raise StoreError("RETENTION_COUNT is for the SQLite file: with --database, ended tasks are kept by age alone")
     # Only who uses the driver pays for it.
     from taskyard.store.postgres.store import PostgresStore
 

@@ -210,7 +210,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             int,
             _is(
                 "whole",
-                "Ended tasks kept at most, the newest; without it any number. Not with a database server.",
+                "Ended tasks kept at most, the newest; without it any number.",
                 0,
                 10**12,
             ),

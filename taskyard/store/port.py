@@ -104,8 +104,8 @@ class Store(Protocol):
     def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
         """Remove at most `most` tasks that ended before a time, the oldest first, and as many expired keys.
 
-        A store may count what it removes by type, under the scope "removed" and the hour 0, so that counters can be
-        compared with rows for ever. Returns the larger count.
+        What is removed is counted by type, under the scope "removed" and the hour 0, so that counters can be compared
+        with rows for ever. Returns the larger count.
         """
 
     # --- reads for the API: any thread -----------------------------------------------------------------------------

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from taskyard.host import sweeper
-from taskyard.host.opening import open_store
 from taskyard.host.storage import Storage
 from taskyard.host.sweeper import Sweeper
-from taskyard.settings import Secret, Settings
-from taskyard.store.port import Store, StoreError, TaskQuery
+from taskyard.store.port import Store, TaskQuery
 from taskyard.store.sqlite import SqliteStore
 from tests.store.making import T0, ended, key_row, plan, queued, stat_row, tid
 from tests.support.aio import run, until
@@ -51,12 +49,6 @@ async def until_gone(read: Callable, task_id: str) -> None:
     async with asyncio.timeout(30):
         while await read(lambda store: store.task(task_id, None)) is not None:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.01)
-
-
-def test_a_number_is_refused_where_nobody_counts() -> None:
-    settings = Settings(database=Secret("postgresql://nowhere.invalid/x"), retention_count=1)
-    with pytest.raises(StoreError, match="RETENTION_COUNT"):
-        open_store(settings)
 
 
 # --- the sweeper alone -----------------------------------------------------------------------------------------------
