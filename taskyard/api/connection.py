@@ -71,9 +71,11 @@ class Connection(asyncio.Protocol):
         self._deadlines = Deadlines(home.limits, loop.time())
         self._lines_most = home.limits.head_lines
         self._head_most = home.limits.head_bytes
-        self._fed = 0  # bytes that came while a head was expected
+        self._fed = 0  # bytes of a head, or of chunk framing and trailers since the last byte of a body
+        self._first = 0  # bytes that came together with the first of the head
         self._latest = 0  # bytes that came last
-        self._refused = False
+        self._refused = False  # nothing that comes counts any more
+        self._last = False  # the connection is closed once the rest of the answered request has come
         self._full = False  # the client takes its answers too slowly
         self._paused = False
 
@@ -98,6 +100,8 @@ class Connection(asyncio.Protocol):
             self._counted = ""
         self._nobody_listens()
         self._home.closed(self)
+        self._serving = self._reading = None
+        del self._parser  # it refers back to this object, as requests do
 
     def pause_writing(self) -> None:
         self._full = True
@@ -116,8 +120,7 @@ class Connection(asyncio.Protocol):
         self._latest = len(data)
         if deadlines.phase is Phase.NOTHING:
             deadlines.begin(Phase.HEAD, deadlines.heard)
-        if deadlines.phase is Phase.HEAD:
-            self._fed += len(data)
+        self._fed += len(data)
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
@@ -126,8 +129,8 @@ class Connection(asyncio.Protocol):
             else:
                 self._refuse(BAD_REQUEST, f"this is not valid HTTP/1.1: {words(error)}")
         else:
-            # A head without an end gives the parser nothing to call us for.
-            if deadlines.phase is Phase.HEAD and self._fed > self._head_most:
+            # A head, a chunk's extension or a trailer without an end gives the parser nothing to call us for.
+            if self._fed > self._head_most and deadlines.phase is not Phase.NOTHING:
                 self._refuse_head()
 
     def _feed(self, data: bytes) -> None:
@@ -139,7 +142,8 @@ class Connection(asyncio.Protocol):
                 if self._parser.get_method() == b"CONNECT":
                     self._refuse(BAD_REQUEST, "CONNECT is not offered: this is no proxy")
                     return
-                head = without_upgrade(self._parser.get_method(), self._url, self._lines)
+                version = self._parser.get_http_version().encode()
+                head = without_upgrade(self._parser.get_method(), self._url, version, self._lines)
                 data = head + data[upgrade.args[0] :]
                 self._parser = httptools.HttpRequestParser(self)
                 self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -152,6 +156,7 @@ class Connection(asyncio.Protocol):
         self._deadlines.begin(Phase.HEAD, self._deadlines.heard)
         self._url = b""
         self._lines = []
+        self._first = self._latest
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -160,10 +165,12 @@ class Connection(asyncio.Protocol):
         self._lines.append((name, value))  # judged when the head is whole; `data_received` bounds what comes until then
 
     def on_headers_complete(self) -> None:
+        if self._refused:
+            return
         parser, lines = self._parser, self._lines
         most = self._head_most
         # The exact size counts only where what came could be too much.
-        if len(lines) > self._lines_most or (max(self._fed, self._latest) > most < size_of(self._url, lines)):
+        if len(lines) > self._lines_most or (self._fed + self._first > most < size_of(self._url, lines)):
             raise _HeadTooLarge
         if parser.should_upgrade():
             return  # see `_feed`: the head comes again
@@ -179,7 +186,10 @@ class Connection(asyncio.Protocol):
             self._awaited,
             self._flow,
         )
-        request.keep = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        if parser.get_http_version() == "1.1":
+            request.keep = parser.should_keep_alive()
+        else:
+            request.headers.pop(b"expect", None)  # what older clients do not know (RFC 9110, 10.1.1)
         self._reading = request
         if self._serving is None and not self._full:
             self._serve(request)
@@ -188,6 +198,7 @@ class Connection(asyncio.Protocol):
             self._flow()
 
     def on_body(self, body: bytes) -> None:
+        self._fed = 0
         if not self._deadlines.body(len(body)):
             self._refused = True
             self.abort()
@@ -199,7 +210,11 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
             return
+        self._fed = 0
         self._deadlines.begin(Phase.NOTHING, self._deadlines.heard)
+        if self._last:
+            self._refused = True
+            self._transport.close()
         if self._reading is not None:
             self._reading.finish()
             self._reading = None
@@ -229,7 +244,8 @@ class Connection(asyncio.Protocol):
         if request.gone or transport.is_closing():
             return
         # A client that was not told to send its body may never do so.
-        keep = request.keep and not self._home.stopping and (request.whole or not expects(request))
+        sends = not request.whole and not expects(request)
+        keep = request.keep and not self._home.stopping and (request.whole or sends)
         transport.write(
             b"%b%b%b\r\n%b"
             % (
@@ -240,7 +256,8 @@ class Connection(asyncio.Protocol):
             )
         )
         self._serving = self._task = None
-        if not keep:
+        self._last = not keep
+        if not keep and not sends:  # else to close now would reset the connection, and the answer might be lost
             self._deadlines.begin(Phase.NOTHING, self._loop.time())
             transport.close()
             return
@@ -289,13 +306,17 @@ class Connection(asyncio.Protocol):
 
     def _refuse_head(self) -> None:
         most = f"{self._lines_most} lines and {self._head_most} bytes"
-        self._refuse(HEAD_TOO_LARGE, f"a request's head has at most {most}")
+        self._refuse(HEAD_TOO_LARGE, f"a request's head, and its trailers, have at most {most}")
 
     def _refuse(self, kind: Kind, details: str) -> None:
         """Answer what never became a request, or not wholly, and close."""
         self._refused = True
+        answered = self._deadlines.phase is Phase.REST
         self._deadlines.begin(Phase.NOTHING, self._loop.time())
         if self._transport.is_closing():
+            return
+        if answered:  # a second answer would pass for that to the next request
+            self._transport.close()
             return
         if self._serving is not None and self._serving is not self._reading and kind is not BROKEN:
             # What came before is answered first, and the last of it closes.

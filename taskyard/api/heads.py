@@ -48,13 +48,13 @@ def expects(request: Request) -> bool:
     return expect is not None and expect.lower() == b"100-continue"
 
 
-def without_upgrade(method: bytes, url: bytes, lines: Lines) -> bytes:
+def without_upgrade(method: bytes, url: bytes, version: bytes, lines: Lines) -> bytes:
     """The head that would have come from a client that asks for no upgrade."""
     kept = [(name, value) for name, value in lines if name.lower() not in _HOP_BY_HOP]
     if any(name.lower() == b"connection" and b"close" in value.lower() for name, value in lines):
         kept.append((b"connection", b"close"))
     written = b"".join(name + b": " + value + b"\r\n" for name, value in kept)
-    return b"%s %s HTTP/1.1\r\n%s\r\n" % (method, url, written)
+    return b"%s %s HTTP/%s\r\n%s\r\n" % (method, url, version, written)
 
 
 def words(error: Exception) -> str:

@@ -23,7 +23,7 @@ class Response:
 class Request:
     """A request's head, its body as it comes, and whether the client is still there.
 
-    `headers` have lower-case names; of one that comes twice the last counts. `query` is as sent, `path` without
+    `headers` have lower-case names; one that comes twice is one list. `query` is as sent, `path` without
     percent signs. `on_wait` is called when the body is waited for, `on_take` when some of it was taken.
     """
 
