@@ -113,14 +113,14 @@ class Dispatcher:
         self._running.pop((effect.task_id, effect.attempt), None)
         if answered.cancelled():
             return
-        error = answered.exception()
-        if error is None:
-            self._tell(self._read(effect, answered.result(), server_is_async))
-        elif isinstance(error, TransportError):
-            self._put(read_failure(effect.task_id, effect.attempt, error))
-        else:
-            log.error("dispatch_failed", task=effect.task_id, attempt=effect.attempt, exc_info=error)
-            self._put(_not_sent(effect, "the node failed to send the request"))
+        try:
+            fact = self._read(effect, answered.result(), server_is_async)
+        except TransportError as error:
+            fact = read_failure(effect.task_id, effect.attempt, error)
+        except Exception:
+            log.exception("dispatch_failed", task=effect.task_id, attempt=effect.attempt, server=effect.server_id)
+            fact = _not_sent(effect, "the node failed to send the request")
+        self._tell(fact)
 
     async def _send(self, effect: Dispatch) -> None:
         """The long way: a connection must be made, or waited for."""
