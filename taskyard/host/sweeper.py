@@ -87,16 +87,24 @@ class Sweeper:
             before, most = now - self._retention_ms, self._bite
             if surplus > 0:
                 before, most = now, min(most, surplus)
-            async with self._storage.turn:
-                began = time.monotonic()
-                gone = await self._storage.write(lambda store: store.sweep(before, now, most))  # noqa: B023
-                held = time.monotonic() - began
+            gone, held = await self._take(lambda store: store.sweep(before, now, most))  # noqa: B023
             removed = removed or gone > 0
             surplus -= gone
             if gone < most:
                 return removed
             self._fit(held, gone)
             await asyncio.sleep(held * REST)
+
+    async def _take(self, bite: Callable[[Store], int]) -> tuple[int, float]:
+        """Take a bite between two turns; what it removed, and how many seconds it took. A cancel waits for its end."""
+        async with self._storage.turn:
+            began = time.monotonic()
+            taken = asyncio.ensure_future(self._storage.write(bite))
+            try:
+                return await asyncio.shield(taken), time.monotonic() - began
+            except asyncio.CancelledError:
+                await asyncio.gather(taken, return_exceptions=True)
+                raise
 
     def _fit(self, held_s: float, gone: int) -> None:
         """Fit the next bite to what the last ones took; it grows by steps."""

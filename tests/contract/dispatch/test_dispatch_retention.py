@@ -1,6 +1,7 @@
 """What is kept of ended tasks, by age and by number, in a running node; live tasks are never touched."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,40 @@ def test_a_store_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.
 
     run(main())
     assert fails == []
+    store.close()
+
+
+def test_it_has_stopped_when_its_last_bite_has_ended(tmp_path: Path) -> None:
+    """Whoever stops it may close the store then."""
+    begun, go_on = threading.Event(), threading.Event()
+    swept = []
+
+    class Slow(SqliteStore):
+        def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
+            begun.set()
+            assert go_on.wait(15)
+            swept.append(super().sweep(ended_before, keys_before, most))
+            return swept[-1]
+
+    store = Slow(tmp_path / "data", ballast=0)
+    ended(store, 1, completed_at=T0)
+
+    async def main() -> None:
+        storage = Storage(store, 256)
+        made = Sweeper(storage, lambda: T0 + 1000, lambda: 0, retention_ms=1, count=None)
+        made.start()
+        await until(begun.is_set, 15)
+        stopping = asyncio.ensure_future(made.stop())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert storage.turn.locked()
+        assert not stopping.done()
+        go_on.set()
+        await stopping
+        assert swept == [1]
+        assert not storage.turn.locked()
+
+    run(main())
     store.close()
 
 
