@@ -41,7 +41,8 @@ class Home(Protocol):
     def start(self, status: int) -> bytes:
         """The status line and what every answer carries."""
 
-    def opened(self, connection: Connection) -> None: ...
+    def opened(self, connection: Connection) -> bool:
+        """A connection is there; whether there is room for it."""
 
     def closed(self, connection: Connection) -> None: ...
 
@@ -83,10 +84,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._home.opened(self)
+        room = self._home.opened(self)
         address = transport.get_extra_info("peername")
         self._peer = peer = str(address[0]) if isinstance(address, tuple) else ""
         limits = self._home.limits
+        if not room:
+            self._refuse(OVERLOADED, "this node has as many connections as it takes; try again later")
+            return
         if peer and not limits.proxies.trusted(peer):
             if limits.peers[peer] >= limits.per_peer:
                 self._refuse(OVERLOADED, f"more than {limits.per_peer} connections from one address; use fewer")

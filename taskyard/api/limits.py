@@ -1,17 +1,18 @@
-"""What connections may take of a node, and how many each address has."""
+"""What connections may take of a node, how many there may be, and how many each address has."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 
+from taskyard.api.descriptors import connections_within, descriptors
 from taskyard.api.peer import Proxies
 from taskyard.settings import Settings
 
 
 @dataclass(slots=True)
 class Limits:
-    """What connections may take, in seconds, lines and bytes, and how many there may be from one address."""
+    """What connections may take, in seconds, lines and bytes, and how many there may be, and from one address."""
 
     head_s: float
     body_s: float
@@ -20,6 +21,7 @@ class Limits:
     keep_s: float
     head_lines: int
     head_bytes: int
+    connections: int
     per_peer: int
     proxies: Proxies
     peers: Counter[str] = field(default_factory=Counter)
@@ -35,6 +37,7 @@ class Limits:
             settings.keep_alive / 1000,
             settings.head_lines,
             settings.head_max_bytes,
+            connections_within(descriptors()) if settings.connections is None else settings.connections,
             settings.connections_per_peer,
             Proxies(settings.trusted_proxies),
         )

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from taskyard.api.app import App
+from taskyard.api.descriptors import take_all
 from taskyard.api.server import BACKLOG, HttpServer
 from taskyard.host.bulk import BulkJobs
 from taskyard.host.errors import StartError
@@ -155,6 +156,7 @@ def run(settings: Settings, on_ready: Callable[[Settings], None] = lambda _: Non
     `on_ready` is called once, when the node listens, with the settings it runs by: `port` is the one that was bound.
     """
     os.umask(0o077)
+    take_all()
     _configure_log(settings)
     runner: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
     if sys.platform != "win32":

@@ -86,9 +86,10 @@ class HttpServer:
             self._starts[status] = known
         return known
 
-    def opened(self, connection: Connection) -> None:
-        """A connection is there."""
+    def opened(self, connection: Connection) -> bool:
+        """A connection is there; whether there is room for it."""
         self.connections.add(connection)
+        return len(self.connections) <= self.limits.connections
 
     def closed(self, connection: Connection) -> None:
         """A connection is gone."""

@@ -154,6 +154,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int,
         _is("whole", "Of these, how many one owner may have brought in since the start; past it 429.", 1, 1_000_000),
     ] = 5_000
+    connections: (
+        Annotated[
+            int,
+            _is("whole", "Open connections; past it 503. Without it 3/4 of the file descriptors allowed.", 1, 10**7),
+        ]
+        | None
+    ) = None
     connections_per_peer: Annotated[
         int, _is("whole", "Open connections from one address (trusted proxies excepted).", 1, 1_000_000)
     ] = 4096
