@@ -17,6 +17,8 @@ class Budget(Protocol):
 
     def reserve(self, size: int) -> bool: ...
 
+    def count(self, size: int) -> None: ...
+
     def release(self, size: int) -> None: ...
 
 
@@ -34,8 +36,8 @@ def check_encoding(headers: dict[bytes, bytes]) -> None:
         raise Problem(UNSUPPORTED, "Content-Encoding must be identity or absent: send the body uncompressed")
 
 
-async def read_body(request: Request, limit: int, budget: Budget, wait_ms: int) -> bytes:
-    """The body. The caller gives its length back to the budget.
+async def read_body(request: Request, limit: int, budget: Budget, wait_ms: int, first: int = 0) -> bytes:
+    """The body. The caller gives its length back to the budget. Its `first` bytes are taken whatever the budget says.
 
     Raises `BodyTooLarge` for more than `limit` bytes, `Problem` (503) when the budget stays used up for `wait_ms`, and
     `HungUp`.
@@ -49,7 +51,9 @@ async def read_body(request: Request, limit: int, budget: Budget, wait_ms: int) 
         while chunk := await request.chunk():
             if size + len(chunk) > limit:
                 raise BodyTooLarge(limit)
-            if not budget.reserve(len(chunk)):
+            if size + len(chunk) <= first:
+                budget.count(len(chunk))
+            elif not budget.reserve(len(chunk)):
                 await _room(budget, len(chunk), wait_ms)
             size += len(chunk)
             if request.whole and not request.held and not chunks:

@@ -276,6 +276,10 @@ class Node:
         """See `NodePort.reserve`."""
         return self._budget.reserve(size)
 
+    def count(self, size: int) -> None:
+        """See `NodePort.count`."""
+        self._budget.add(size)
+
     def release(self, size: int) -> None:
         """See `NodePort.release`."""
         self._budget.release(size)

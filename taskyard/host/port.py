@@ -187,6 +187,9 @@ class NodePort(Protocol):
     def reserve(self, size: int) -> bool:
         """Take bytes from the budget of bodies in flight; false when it is used up."""
 
+    def count(self, size: int) -> None:
+        """Take bytes from it that are held already, whether or not it has them."""
+
     def release(self, size: int) -> None:
         """Give bytes back."""
 
