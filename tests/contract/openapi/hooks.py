@@ -21,7 +21,16 @@ TALLY = open(os.environ["OPENAPI_TALLY"], "a", buffering=1)  # noqa: SIM115 - op
 # One request in so many keeps the ids that were generated: those of nothing.
 STRAY = 8
 # What only some states of a task allow: an id from an earlier answer is seldom in one of them.
-NEEDS_A_STATE = ("/result", "/retry", "/cancel", "/purge", "DELETE /api/task/{id}", "PUT /api/task/{id}", "{proof}")
+NEEDS_A_STATE = (
+    "/result",
+    "/retry",
+    "/cancel",
+    "/purge",
+    "/why",
+    "DELETE /api/task/{id}",
+    "PUT /api/task/{id}",
+    "{proof}",
+)
 ALLOWED = {
     f"{method} {path}": operation.roles
     for operation in TABLE
@@ -93,6 +102,7 @@ def _path_parameters(seeds: Seeds, call: str, given: dict[str, Any]) -> dict[str
     makers = {
         "/api/task/{id}": seeds.pending,
         "/api/task/{id}/cancel": seeds.pending,
+        "/api/task/{id}/why": seeds.pending,
         "/api/task/{id}/result": seeds.completed,
         "/api/task/{id}/retry": seeds.ended,
         "/api/task/{id}/purge": seeds.ended,
