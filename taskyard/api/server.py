@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
+from itertools import islice
 
 from taskyard.api.connection import Connection
 from taskyard.api.deadlines import SWEEP_S
@@ -15,6 +16,7 @@ from taskyard.api.request import Request, Response
 from taskyard.settings import Settings
 
 BACKLOG = 2048
+SWEPT_AT_ONCE = 100  # connections: even if all must be refused, that takes no longer than a few ms
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -28,7 +30,7 @@ class HttpServer:
         self.connections: set[Connection] = set()
         self._starts: dict[int, bytes] = {}
         self._listeners: list[asyncio.Server] = []
-        self._sweep: asyncio.TimerHandle | None = None
+        self._sweep: asyncio.Handle | None = None
         self._empty = asyncio.Event()
         self._forced = asyncio.Event()
 
@@ -98,9 +100,15 @@ class HttpServer:
             self._empty.set()
 
     def _on_sweep(self) -> None:
-        loop = asyncio.get_running_loop()
         self._starts.clear()  # the date
+        self._sweep_on(iter(list(self.connections)))
+
+    def _sweep_on(self, left: Iterator[Connection]) -> None:
+        """Sweep some of those that are left; what came meanwhile is served before the others."""
+        loop = asyncio.get_running_loop()
         now = loop.time()
-        for connection in list(self.connections):
-            connection.sweep(now)
-        self._sweep = loop.call_later(SWEEP_S, self._on_sweep)
+        some = list(islice(left, SWEPT_AT_ONCE))
+        for connection in some:
+            if connection in self.connections:
+                connection.sweep(now)
+        self._sweep = loop.call_soon(self._sweep_on, left) if some else loop.call_later(SWEEP_S, self._on_sweep)

@@ -18,7 +18,8 @@ import uvloop
 # Each address has so many of them: fewer than a node takes from one.
 EACH = 400
 AT_ONCE = 200  # that are being opened
-PAUSE_S = 3.0
+PAUSE_S = 3.0  # between two bytes of one connection
+PARTS = 100  # of the crowd, that send one after the other
 
 
 class Slow(asyncio.Protocol):
@@ -97,10 +98,12 @@ class Crowd:
         _say(statuses=self.statuses, early=self.early, longest_ms=round(self.longest_s * 1000))
 
     async def _trickle(self) -> None:
+        part = 0
         while True:
-            await asyncio.sleep(PAUSE_S)
-            for slow in list(self._slow):
+            await asyncio.sleep(PAUSE_S / PARTS)
+            for slow in self._slow[part::PARTS]:
                 slow.trickle()
+            part = (part + 1) % PARTS
 
 
 def _say(**what: object) -> None:
