@@ -3,19 +3,29 @@
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def call_back(url, body):
-    """Tells the node how it went. The URL is all the permission that is needed."""
+    """Tells the node how it went, until it answers. The URL is all the permission that is needed."""
     request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
-    with urllib.request.urlopen(request, timeout=10):
-        pass
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10):
+                return True
+        except urllib.error.HTTPError as error:
+            if error.code < 500:  # 409: nobody waits for this attempt any more
+                return False
+        except OSError:
+            pass  # the node is away: it may be starting again
+        time.sleep(1)
 
 
 def work(asked):
-    call_back(asked["callback_url"], {"status": "PROCESSING", "progress": 50, "message": "half-way"})
+    if not call_back(asked["callback_url"], {"status": "PROCESSING", "progress": 50, "message": "half-way"}):
+        return
     time.sleep(0.5)
     text = asked["request"]["payload"].get("text")
     if isinstance(text, str):
