@@ -31,9 +31,6 @@ class Status(IntEnum):
         return self >= Status.COMPLETED
 
 
-ENDED = frozenset(status for status in Status if status.ended)
-
-
 class Outcome(StrEnum):
     """How an attempt ended. `ACCEPTED` is no end: the backend took the task and will call back."""
 

@@ -59,8 +59,7 @@ class Dispatcher:
         try:
             sent = self._send_now(effect)
         except Exception:
-            log.exception("dispatch_failed", task=effect.task_id, attempt=effect.attempt, server=effect.server_id)
-            self._put(_not_sent(effect, "the node failed to send the request"))
+            self._put(_broken(effect))
             return
         self._running[key] = sent or asyncio.get_running_loop().create_task(self._send(effect))
 
@@ -118,8 +117,7 @@ class Dispatcher:
         except TransportError as error:
             fact = read_failure(effect.task_id, effect.attempt, error)
         except Exception:
-            log.exception("dispatch_failed", task=effect.task_id, attempt=effect.attempt, server=effect.server_id)
-            fact = _not_sent(effect, "the node failed to send the request")
+            fact = _broken(effect)
         self._tell(fact)
 
     async def _send(self, effect: Dispatch) -> None:
@@ -139,8 +137,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             raise
         except Exception:
-            log.exception("dispatch_failed", task=effect.task_id, attempt=effect.attempt, server=effect.server_id)
-            fact = _not_sent(effect, "the node failed to send the request")
+            fact = _broken(effect)
         finally:
             self._running.pop(key, None)
         self._tell(fact)
@@ -244,3 +241,9 @@ class Dispatcher:
 
 def _not_sent(effect: Dispatch, reason: str) -> Ended:
     return read_failure(effect.task_id, effect.attempt, TransportError(reason))
+
+
+def _broken(effect: Dispatch) -> Ended:
+    """The node itself failed over an attempt; called where the exception is at hand, which it logs."""
+    log.exception("dispatch_failed", task=effect.task_id, attempt=effect.attempt, server=effect.server_id)
+    return _not_sent(effect, "the node failed to send the request")

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from taskyard.domain.outcomes import ENDED, Status
+from taskyard.domain.outcomes import Status
 from taskyard.engine.facts import Checked, Ended, Fact
 from taskyard.engine.plan import (
     Abort,
@@ -136,7 +136,7 @@ class Effects:
         task_id, status = effect.task_id, effect.status
         if self.changed:
             self.changed.wake(task_id, status)
-        if status in ENDED:
+        if status.ended:
             self._metrics.ended(status)
             if status is not Status.COMPLETED:
                 log.info("task_ended", task=task_id, status=status.name)
