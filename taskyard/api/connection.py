@@ -15,7 +15,7 @@ from typing import Protocol, cast
 import httptools
 import structlog
 
-from taskyard.api.deadlines import Deadlines, End, Phase
+from taskyard.api.deadlines import Deadlines, Overdue, Phase
 from taskyard.api.heads import expects, fields, size_of, target, without_upgrade, words
 from taskyard.api.limits import Limits
 from taskyard.api.problems import BAD_REQUEST, BROKEN, OVERLOADED, TIMED_OUT, Kind, Problem
@@ -353,10 +353,10 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         unsent, serving = transport.get_write_buffer_size() > 0, self._serving is not None
         overdue = self._deadlines.overdue(now, unsent=unsent, paused=self._paused, serving=serving)
-        if overdue is End.ABORT:
+        if overdue is Overdue.ABORT:
             self.abort()
         elif overdue is not None and not transport.is_closing():
-            if overdue is End.CLOSE:
+            if overdue is Overdue.CLOSE:
                 transport.close()
             else:
                 self._refuse(TIMED_OUT, overdue)

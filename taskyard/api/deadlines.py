@@ -31,7 +31,7 @@ class Phase(Enum):
     NOTHING = "nothing"
 
 
-class End(Enum):
+class Overdue(Enum):
     """How a connection ends that says nothing more."""
 
     CLOSE = "close"  # what was written still goes out
@@ -60,7 +60,7 @@ class Deadlines:
         self._body_bytes += size
         return self.phase is not Phase.REST or self._body_bytes <= REST_BYTES
 
-    def overdue(self, now: float, *, unsent: bool, paused: bool, serving: bool) -> End | str | None:
+    def overdue(self, now: float, *, unsent: bool, paused: bool, serving: bool) -> Overdue | str | None:
         """What to do about what is overdue: to end, or to say this; asked once in `SWEEP_S`.
 
         `unsent`: the client has not taken all that was written. `paused`: we do not read. `serving`: a request is
@@ -72,12 +72,12 @@ class Deadlines:
         elif self._stuck is None:
             self._stuck = now
         elif now - self._stuck >= limits.write_s:
-            return End.ABORT
+            return Overdue.ABORT
         waited = now - self._began
         if phase is Phase.NOTHING:
-            return End.CLOSE if not serving and waited >= limits.keep_s else None
+            return Overdue.CLOSE if not serving and waited >= limits.keep_s else None
         if phase is Phase.REST:
-            return End.CLOSE if waited >= REST_S else None
+            return Overdue.CLOSE if waited >= REST_S else None
         if paused:  # nothing can come: it is we who are slow
             self.heard = now
             self._began += SWEEP_S
