@@ -68,7 +68,7 @@ test-quick: test-venv ## the tests of pure code: seconds
 	$(BIN)/pytest tests/unit
 
 simulate: test-venv ## every fault in virtual time, judged; what breaks is shrunk (SEEDS=200 SEED=1)
-	@$(BIN)/python -m tests.simulation --seed $(or $(SEED),1) --seeds $(SEEDS)
+	@$(BIN)/python -m taskyard.prove.simulation --seed $(or $(SEED),1) --seeds $(SEEDS)
 
 torture: test-venv ## a node killed, frozen, starved and cut off under load, and judged (MINUTES=5 SEED=7)
 	@$(BIN)/python -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

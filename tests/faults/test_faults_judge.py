@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.field import Evidence, Field, seed_of_this_run
+from taskyard.prove.torture.evidence import Evidence
+from taskyard.prove.torture.field import Field
+from tests.support.seeds import seed_of_this_run
 
 KILLS = 2
 RATE = 400

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.faults.field import Field, seed_of_this_run
+from taskyard.prove.torture.field import Field
+from tests.support.seeds import seed_of_this_run
 
 KILLS = 22
 # Every so many kills hits a node that is still starting.

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.field import listens, program, register, steady_port
+from taskyard.prove.torture.field import register
+from taskyard.prove.torture.processes import listens, program, steady_port
 from tests.support.nodes import NodeProcess, until
 
 PATIENCE_S = 90
@@ -37,7 +38,7 @@ class Fragile:
     def start(self) -> None:
         errors = self._folder / f"{self.name}.err"
         what = ("fragile", self.port, self.log, self.deaths)
-        self._process = program(self._stack, errors, "tests.faults.backend", *what)
+        self._process = program(self._stack, errors, "taskyard.prove.torture.backend", *what)
         until(partial(listens, self.port), what=f"{self.name} does not listen")
 
     def look_after(self) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.faults.field import Field, seed_of_this_run
+from taskyard.prove.torture.field import Field
 from tests.support.nodes import NodeProcess, until
 from tests.support.pooler import pooler
 from tests.support.postgres import Cluster, cluster, private_folder
+from tests.support.seeds import seed_of_this_run
 
 RATE = 300
 SETTINGS = {"TASKYARD_SECRET_KEY": "a secret key of the tests that is long enough"}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.field import listens, program, register, steady_port
+from taskyard.prove.torture.field import register
+from taskyard.prove.torture.processes import listens, program, steady_port
 from tests.support.nodes import NodeProcess, until
 
 TIMES = 100
@@ -29,7 +30,8 @@ def test_the_store_away_and_back_a_hundred_times(tmp_path: Path) -> None:
         stack.callback(node.kill)
         node.start()
         port = steady_port()
-        program(stack, tmp_path / "backend.err", "tests.faults.backend", "callback", port, tmp_path / "backend.log", 1)
+        what = ("taskyard.prove.torture.backend", "callback", port, tmp_path / "backend.log", 1)
+        program(stack, tmp_path / "backend.err", *what)
         until(partial(listens, port), what="the backend does not listen")
         client = stack.enter_context(node.client("admin"))
         register(client, "callback", port)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.faults.calls import Message, listen, orphaned
+from taskyard.prove.torture.calls import Message, listen, orphaned
 
 Answer = tuple[int, dict[str, str], bytes]
 

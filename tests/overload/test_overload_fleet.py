@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.faults.calls import Caller
+from taskyard.prove.torture.calls import Caller
 from tests.overload.yard import Machine, Yard, p99, running, timed
 from tests.support.nodes import token, until
 

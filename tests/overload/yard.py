@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.faults.calls import Caller
-from tests.faults.field import listens, program, register, steady_port
-from tests.support.nodes import NodeProcess, token, until
+from taskyard.prove.torture.calls import Caller
+from taskyard.prove.torture.field import register
+from taskyard.prove.torture.processes import listens, program, steady_port
+from tests.support.nodes import ROOT, NodeProcess, token, until
 
 
 class Machine:
@@ -30,7 +31,7 @@ class Machine:
     def start(self, mode: str) -> None:
         errors = self._yard.folder / f"{self.name}.err"
         what = ("tests.overload.backend", self.port, self._log, mode)
-        self.process = program(self._yard.stack, errors, *what)
+        self.process = program(self._yard.stack, errors, *what, folder=ROOT)
         until(partial(listens, self.port), what=f"{self.name} does not listen")
 
     def kill(self) -> None:

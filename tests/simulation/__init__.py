@@ -1,1 +1,1 @@
-"""The deterministic simulation: the real engine and the real store in virtual time, and an oracle that judges them."""
+"""The simulation of `taskyard.prove` as a test: every seed keeps every promise, and its oracle finds every mutant."""

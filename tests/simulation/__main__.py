@@ -1,133 +1,21 @@
-"""Runs seeds, counts what they came to, and shrinks what fails: `python -m tests.simulation --seed 17 --seeds 200`.
-
-A seed that breaks a promise is shrunk to the smallest part of its script that still breaks it, and the command that
-plays that part again is printed.
-"""
-
-from __future__ import annotations
+"""The simulation with a bug put in: `python -m tests.simulation --mutant linger_zero --seeds 40`."""
 
 import argparse
-import os
 import sys
-import traceback
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 
-from tests.simulation.faults import FAULTS
+from taskyard.prove.simulation.__main__ import main
 from tests.simulation.mutants import MUTANTS, applied
-from tests.simulation.oracle_servers import Violation
-from tests.simulation.run import Report, play
-from tests.simulation.scenario import draw
-from tests.simulation.script import Script, write
-from tests.simulation.shrink import Shrinker
-
-LINE_MOST = 400
 
 
-def main() -> int:
-    """Run the seeds that the arguments name; 1 when a promise was broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="the seed, or the first of several")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds from there on")
-    parser.add_argument("--tasks", type=int, default=1000)
-    parser.add_argument("--crashes", type=int, default=10)
-    parser.add_argument("--only", metavar="PARTS", help="play these parts of the script only, as printed: m0,c2,w3")
-    parser.add_argument("--without", metavar="FAULTS", help=f"leave faults out: {', '.join(sorted(FAULTS))}")
-    parser.add_argument("--shrink", type=int, metavar="SECONDS", default=120, help="how long to shrink, 0: not at all")
-    parser.add_argument("--tail", type=int, default=60, help="how many lines of the journal to show")
-    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="run with this bug put in")
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    asked = parser.parse_args()
-    total = _Total()
-    failed: list[Report] = []
-    for report in _reports(asked):
-        total.add(report)
-        if report.violation is None:
-            print(f"seed {report.seed}: kept; {report.lifecycles} tasks, {report.attempts} attempts", flush=True)
-        else:
-            failed.append(report)
-            print(f"seed {report.seed}: BROKEN: {str(report.violation)[:LINE_MOST]}", flush=True)
-    if failed:
-        _explain(asked, failed[0])
-    print(total)
-    return 1 if failed else 0
-
-
-def _reports(asked: argparse.Namespace) -> Iterator[Report]:
-    seeds = range(asked.seed, asked.seed + asked.seeds)
-    if asked.seeds == 1 or asked.processes == 1:
-        yield from (_play(asked, seed) for seed in seeds)
-        return
-    with ProcessPoolExecutor(asked.processes) as pool:
-        yield from pool.map(_play, [asked] * len(seeds), seeds, chunksize=1)
-
-
-def _play(asked: argparse.Namespace, seed: int) -> Report:
-    with _mutated(asked):
-        return play(_script(asked, seed), tail=asked.tail)
-
-
-def _script(asked: argparse.Namespace, seed: int) -> Script:
-    script = write(draw(seed, asked.tasks, asked.crashes))
-    if asked.without:
-        script = script.without(asked.without.split(","))
-    return script.only(asked.only.split(",")) if asked.only else script
-
-
-def _mutated(asked: argparse.Namespace) -> AbstractContextManager[None]:
-    return applied(asked.mutant) if asked.mutant else nullcontext()
-
-
-def _explain(asked: argparse.Namespace, report: Report) -> None:
-    """Shrink a case, show its last entries, and say how to see it again."""
-    command = f"python -m tests.simulation --seed {report.seed} --tasks {asked.tasks} --crashes {asked.crashes}"
-    if asked.mutant:
-        command += f" --mutant {asked.mutant}"
-    parts = asked.only
-    if asked.shrink:
-        with _mutated(asked):
-            script = _script(asked, report.seed)
-            before = len(script.parts())
-            shrinker = Shrinker(script, report.rule, seconds=asked.shrink)
-            kept, report = shrinker.shrink(tail=asked.tail)
-        parts = ",".join(kept)
-        print(f"shrunk from {before} parts to {len(kept)} in {shrinker.runs} runs")
-    for line in report.tail:
-        print(line[:LINE_MOST])
-    if not isinstance(report.violation, Violation):
-        traceback.print_exception(report.violation)
-    print(f"broken: {report.violation}")
-    print(f"replay: {command}" + (f" --only {parts}" if parts else "") + " --shrink 0")
-
-
-class _Total:
-    """What the seeds came to."""
-
-    def __init__(self) -> None:
-        self._lifecycles = self._attempts = self._turns = self._virtual_ms = 0
-        self._crashes: Counter[str] = Counter()
-        self._reached: Counter[str] = Counter()
-        self._interleavings: set[int] = set()
-
-    def add(self, report: Report) -> None:
-        self._lifecycles += report.lifecycles
-        self._attempts += report.attempts
-        self._turns += report.turns
-        self._virtual_ms += report.virtual_ms
-        self._crashes += report.crashes
-        self._reached += report.reached
-        self._interleavings |= report.interleavings
-
-    def __str__(self) -> str:
-        lines = [f"{times:8} x {what}" for what, times in (self._crashes + self._reached).most_common()]
-        lines.append(
-            f"{self._lifecycles} lifecycles, {self._attempts} attempts, {self._turns} turns, {self._crashes.total()} "
-            f"crash points, {len(self._interleavings)} distinct interleavings"
-        )
-        return "\n".join(lines)
+def mutated() -> int:
+    """Run the seeds that the arguments name with a mutant on; 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__, add_help=False)
+    parser.add_argument("--mutant", choices=sorted(MUTANTS), required=True)
+    asked, rest = parser.parse_known_args()
+    with applied(asked.mutant):
+        # Another process would not have it on.
+        return main([*rest, "--processes", "1"], f"python -m tests.simulation --mutant {asked.mutant}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(mutated())

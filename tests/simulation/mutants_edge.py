@@ -16,12 +16,12 @@ from taskyard.host.errors import Overloaded
 from taskyard.host.inbox import REPEATABLE, Inbox
 from taskyard.host.keys import Keys
 from taskyard.host.transport.port import Reply
+from taskyard.prove.simulation.host import Host
+from taskyard.prove.simulation.lives import Lives
 from taskyard.store import start
 from taskyard.store.connection import Connection
 from taskyard.store.port import StoreError
 from taskyard.store.sqlite import SqliteStore
-from tests.simulation.host import Host
-from tests.simulation.lives import Lives
 from tests.simulation.mutant import Swap, around, found_only_by
 
 UNSTORABLE = ("unstorable_task", "answers_unstorable", "calls_back_unstorable")

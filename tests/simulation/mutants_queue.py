@@ -15,7 +15,7 @@ from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Plan, Receipt
 from taskyard.engine.turn import Turn
 from taskyard.engine.wakes import Wakes
-from tests.simulation.host import Host
+from taskyard.prove.simulation.host import Host
 from tests.simulation.mutant import Swap, around, mutant
 
 

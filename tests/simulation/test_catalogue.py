@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.simulation.behaviours import BEHAVIOURS as DONE
-from tests.simulation.faults import BEHAVIOURS, FAULTS
+from taskyard.prove.simulation.behaviours import BEHAVIOURS as DONE
+from taskyard.prove.simulation.faults import BEHAVIOURS, FAULTS
 from tests.simulation.mutants import MUTANTS, ONLY
 
 PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"

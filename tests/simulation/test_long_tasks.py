@@ -13,13 +13,13 @@ from typing import Any, get_type_hints
 import pytest
 
 from taskyard.domain.outcomes import Status
+from taskyard.prove.oracle.oracle import Oracle
+from taskyard.prove.simulation import run as playing
+from taskyard.prove.simulation.crashes import Stage
+from taskyard.prove.simulation.run import Report, Run
+from taskyard.prove.simulation.scenario import Machine, Scenario, draw
+from taskyard.prove.simulation.script import Crash, Deed, Script, Wish
 from taskyard.settings import Settings
-from tests.simulation import run as playing
-from tests.simulation.crashes import Stage
-from tests.simulation.oracle import Oracle
-from tests.simulation.run import Report, Run
-from tests.simulation.scenario import Machine, Scenario, draw
-from tests.simulation.script import Crash, Deed, Script, Wish
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

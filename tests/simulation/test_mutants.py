@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from taskyard.prove.simulation.run import play
+from taskyard.prove.simulation.scenario import draw
+from taskyard.prove.simulation.script import write
 from tests.simulation.mutants import MUTANTS, ONLY, applied
-from tests.simulation.run import play
-from tests.simulation.scenario import draw
-from tests.simulation.script import write
 
 SEEDS = range(1, 41)  # without a mutant they keep every promise: see `test_simulation`
 TASKS = 200

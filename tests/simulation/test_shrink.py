@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from taskyard.prove.simulation.run import play
+from taskyard.prove.simulation.scenario import draw
+from taskyard.prove.simulation.script import Script, write
+from taskyard.prove.simulation.shrink import Shrinker, smallest
 from tests.simulation.mutants import applied
-from tests.simulation.run import play
-from tests.simulation.scenario import draw
-from tests.simulation.script import Script, write
-from tests.simulation.shrink import Shrinker, smallest
 
 SECONDS = 300
 TASKS = 20

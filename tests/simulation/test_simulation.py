@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.simulation.crashes import ARMED
-from tests.simulation.run import run
+import taskyard.prove
+from taskyard.prove.simulation.crashes import ARMED
+from taskyard.prove.simulation.run import run
 
+PROVE = Path(taskyard.prove.__file__).parent
+JUDGES = [*sorted((PROVE / "oracle").glob("*.py")), PROVE / "torture" / "judge.py", PROVE / "torture" / "timeline.py"]
 SEEDS = 200
 SEEDS_A_TEST = 25
 TASKS = 1000
@@ -64,10 +68,12 @@ def test_a_seed_gives_the_same_run_each_time() -> None:
     assert len(first.tail) == 400
 
 
-@pytest.mark.parametrize("module", sorted(path.name for path in Path(__file__).parent.glob("oracle*.py")))
-def test_the_oracle_shares_no_code_with_what_it_judges(module: str) -> None:
-    tree = ast.parse((Path(__file__).parent / module).read_text())
+@pytest.mark.parametrize("path", JUDGES, ids=lambda path: path.name)
+def test_what_judges_shares_no_code_with_what_it_judges(path: Path) -> None:
+    tree = ast.parse(path.read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    ours = {name for name in imported if name and name.split(".")[0] in ("taskyard", "tests")}
-    assert all(name.startswith("tests.simulation.oracle") for name in ours)
+    ours = {name for name in imported if name and name.split(".")[0] == "taskyard"}
+    assert all(name.startswith("taskyard.prove.oracle.") for name in ours if path.parent.name == "oracle")
+    assert not ours or path.parent.name == "oracle"
+    assert imported - ours <= set(sys.stdlib_module_names) | {"collections.abc"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from taskyard.prove.simulation.run import Run, memory_directory
+from taskyard.prove.simulation.scenario import draw
+from taskyard.prove.simulation.script import Script, write
 from taskyard.store.check import RULES, Report, check
-from tests.simulation.run import Run, memory_directory
-from tests.simulation.scenario import draw
-from tests.simulation.script import Script, write
 
 SEEDS = range(1, 5)
 TASKS = 300

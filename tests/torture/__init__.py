@@ -1,1 +1,1 @@
-"""Torture: a real node, real clients and backends, and what happens to machines; programs of its own judge it."""
+"""The torture of `taskyard.prove` as a test, with a disk that is filled as well."""

@@ -4,9 +4,11 @@ import argparse
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from tests.torture.ordeal import RATE, Ordeal, timeline
+from taskyard.prove.torture.ordeal import RATE, Ordeal, timeline
+from tests.torture.disk import mounted_or_none
 
 KILLS_A_MINUTE = 15
 
@@ -22,13 +24,20 @@ def main() -> int:
     print(f"seed {seed}; again: make torture MINUTES={arguments.minutes:g} SEED={seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="torture-") as made:
         folder = arguments.keep or Path(made)
-        with Ordeal(folder, seed, rate=arguments.rate, say=lambda line: print(line, flush=True)) as ordeal:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            disk = mounted_or_none(stack, folder / "disk", _say)
+            ordeal = stack.enter_context(Ordeal(folder, seed, rate=arguments.rate, say=_say, disk=disk))
             ordeal.run(arguments.minutes * 60, int(arguments.minutes * KILLS_A_MINUTE))
             evidence = ordeal.evidence()
         verdicts = [evidence.judged(), timeline(evidence)]
     for verdict in verdicts:
         print(verdict.stdout + verdict.stderr, end="")
     return max(verdict.returncode for verdict in verdicts)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,18 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from taskyard.prove.torture.schedule import DISK
 from tests.support.disks import small_disk
 
 # A limit, not a reservation.
 SIZE = 4 << 30
 TRIES = 50
-
-
-class NoDisk(Exception):
-    """There can be none here; the message says why."""
 
 
 class Disk:
@@ -42,15 +39,11 @@ class Disk:
         assert self._resize(SIZE)
 
 
-@contextmanager
-def mounted(path: Path) -> Iterator[Disk]:
-    """A new disk at a new directory. Raises `NoDisk`."""
-    disk = small_disk(path, SIZE)
+def mounted_or_none(stack: ExitStack, path: Path, say: Callable[[str], None]) -> Disk | None:
+    """A new disk at a new directory, until the stack ends; none where there can be none, and `say` is told why."""
     try:
-        disk.__enter__()
+        stack.enter_context(small_disk(path, SIZE))
     except pytest.skip.Exception as reason:
-        raise NoDisk(str(reason)) from None
-    try:
-        yield Disk(path)
-    finally:
-        disk.__exit__(None, None, None)
+        say(f"{DISK}: skipped: {reason}")
+        return None
+    return Disk(path)

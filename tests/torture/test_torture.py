@@ -1,10 +1,12 @@
 """A minute of torture: nothing is lost, nothing is recorded twice, and no backend gets too much at once."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
-from tests.faults.field import seed_of_this_run
-from tests.torture.ordeal import SLOTS, Ordeal, timeline
+from taskyard.prove.torture.ordeal import SLOTS, Ordeal, timeline
+from tests.support.seeds import seed_of_this_run
+from tests.torture.disk import mounted_or_none
 
 SECONDS = 60
 KILLS = 15
@@ -13,7 +15,9 @@ KILLS = 15
 def test_a_minute_of_torture(tmp_path: Path) -> None:
     seed = seed_of_this_run()
     print("seed", seed)
-    with Ordeal(tmp_path, seed) as ordeal:
+    with ExitStack() as stack:
+        disk = mounted_or_none(stack, tmp_path / "disk", print)
+        ordeal = stack.enter_context(Ordeal(tmp_path, seed, disk=disk))
         ordeal.run(SECONDS, KILLS)
         evidence = ordeal.evidence()
     facts, times = evidence.judged(), timeline(evidence)

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from tests.torture.schedule import DISK, FAULTS, ROUND, schedule
+from taskyard.prove.torture.schedule import DISK, FAULTS, ROUND, schedule
 
 
 def test_a_seed_repeats_its_schedule() -> None:

@@ -1,6 +1,6 @@
 """The judge of times, on times that were made up."""
 
-from tests.torture.timeline import SLACK_MS, Event, Span, crowds, faults, first_dispatches, gone, stalls
+from taskyard.prove.torture.timeline import SLACK_MS, Event, Span, crowds, faults, first_dispatches, gone, stalls
 
 LINGER_MS = 500
 A, B, C = ("a", 1), ("b", 1), ("c", 1)
@@ -15,7 +15,7 @@ def left(at: int, attempt: tuple[str, int]) -> Event:
 
 
 def excess(events: list[Event], over: dict[tuple[str, int], int], cut: set[tuple[str, int]], slots: int = 2) -> bool:
-    return any(crowd.count > slots for crowd in crowds(events, gone(over, cut, LINGER_MS), slots))
+    return any(crowd.size > slots for crowd in crowds(events, gone(over, cut, LINGER_MS), slots))
 
 
 def test_as_many_as_slots_are_no_excess_and_one_more_is() -> None:

@@ -1,0 +1,1 @@
+"""`taskyard prove`: simulation, torture and the disk's word, tried where Taskyard is installed, and a report."""
