@@ -14,7 +14,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
-def run(main: Coroutine[Any, Any, T], loop: str = "asyncio", limit_s: float = 20) -> T:
+def run(main: Coroutine[Any, Any, T], loop: str = "asyncio", limit_s: float = 60) -> T:
     """Returns what `main` returns. What the loop would only have logged (an unhandled exception) fails the run."""
     unhandled: list[dict[str, Any]] = []
 
@@ -29,7 +29,7 @@ def run(main: Coroutine[Any, Any, T], loop: str = "asyncio", limit_s: float = 20
     return result
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 5) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 30) -> None:
     """Returns as soon as `condition` holds; fails with TimeoutError when it does not within `limit_s`."""
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110 - what changes it sets no event

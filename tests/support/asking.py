@@ -1,4 +1,4 @@
-"""What the transport's tests share: a client for the length of a block, and limits short enough to be waited for."""
+"""What the transport's tests share: a client for the length of a block, and limits that only a failure reaches."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from taskyard.host.transport.client import Client
 from taskyard.host.transport.port import Limits, Reply
 from tests.support.aio import run
 
-LIMITS = Limits(total_ms=5_000, body_max=150_000, silence_ms=150, connect_ms=1_000)
+LIMITS = Limits(total_ms=30_000, body_max=150_000, silence_ms=30_000, connect_ms=15_000)
 
 
 class Asker:

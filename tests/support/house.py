@@ -26,7 +26,7 @@ SHORT: dict[str, Any] = {
     "port": 8799,
     "ballast": 0,
 }
-PATIENCE_MS = 8000
+PATIENCE_MS = 60_000
 
 
 class House:
@@ -173,4 +173,4 @@ def play(path: Path, scene: Scene, **settings: Any) -> None:
         async with living(path, 1, **settings) as (house, (backend,)):
             await scene(house, backend)
 
-    run(main(), limit_s=30)
+    run(main(), limit_s=90)

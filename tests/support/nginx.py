@@ -73,9 +73,9 @@ class Nginx:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
-    def _await_listening(self, limit_s: float = 10) -> None:
+    def _await_listening(self, limit_s: float = 60) -> None:
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

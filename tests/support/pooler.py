@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from tests.support.nodes import free_port, until
 from tests.support.postgres import Cluster, as_nobody, private_folder, program
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 # Two connections to the server for all that come: whoever kept something in a session would find another's.
 SETTINGS = """
 [databases]

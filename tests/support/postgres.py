@@ -112,7 +112,7 @@ class Cluster:
         end = time.monotonic() + PATIENCE_S
         while True:
             try:
-                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+                psycopg.connect(self.url("postgres"), connect_timeout=10).close()
                 return
             except psycopg.OperationalError:
                 if self._process.poll() is not None:

@@ -231,8 +231,7 @@ class Client:
             now = self._loop.time()
             until = now + (deadline - now) / left
             try:
-                async with asyncio.timeout_at(until):
-                    return await self._dial_when_possible(pool, target, address, until)
+                return await self._dial_when_possible(pool, target, address, until)
             except TimeoutError:
                 failures.append(f"{address}: no connection in time")
                 shown["no connection in time"] = None
@@ -246,14 +245,26 @@ class Client:
         )
 
     async def _dial_when_possible(self, pool: Pool, target: Target, address: Address, until: float) -> Connection:
-        """Waits while it is this process that lacks what a connection takes: the server must not be blamed for it."""
-        while True:
-            try:
-                return await self._dial(pool, target, address)
-            except OSError as error:
-                if error.errno not in OWN_WANTS or self._loop.time() + WANT_PAUSE_S >= until:
-                    raise
-            await asyncio.sleep(WANT_PAUSE_S)
+        """Waits while it is this process that lacks what a connection takes: the server must not be blamed for it.
+
+        Raises TimeoutError when there is no connection by `until`, or what was lacking then.
+        """
+        want: OSError | None = None
+        try:
+            async with asyncio.timeout_at(until):
+                while True:
+                    try:
+                        want = None
+                        return await self._dial(pool, target, address)
+                    except OSError as error:
+                        if error.errno not in OWN_WANTS:
+                            raise
+                        want = error
+                    await asyncio.sleep(WANT_PAUSE_S)
+        except TimeoutError:
+            if want is not None:
+                raise want from None
+            raise
 
     async def _dial(self, pool: Pool, target: Target, address: Address) -> Connection:
         loop = self._loop

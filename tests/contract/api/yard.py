@@ -21,7 +21,7 @@ from taskyard.tokens import sign
 T = TypeVar("T")
 SECRET = "a secret of the tests, long enough for HS256"
 SERVICE_SECRET = "another secret of the tests, for services only"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 _numbers = itertools.count(1)
 
 

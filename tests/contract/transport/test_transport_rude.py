@@ -10,7 +10,8 @@ from tests.support.aio import run, until
 from tests.support.asking import LIMITS, asking, post_once
 from tests.support.rude import BEHAVIOURS, Rude
 
-QUICK = Limits(total_ms=250, body_max=150_000, silence_ms=60_000)
+QUICK = Limits(total_ms=800, body_max=150_000, silence_ms=60_000)
+CURT = Limits(total_ms=60_000, body_max=150_000, silence_ms=150)
 
 ANSWERS = {  # path: status, body, whether the connection is used again
     "/ok": (200, b"{}", True),
@@ -87,8 +88,8 @@ TOO_LARGE = ("/big-with-length", "/big-promise", "/big-until-close", "/big-chunk
 
 SILENT = {  # path: limits, total, status
     "/silent": (QUICK, True, None),
-    "/silent-in-head": (LIMITS, False, None),
-    "/silent-in-body": (LIMITS, False, 200),
+    "/silent-in-head": (CURT, False, None),
+    "/silent-in-body": (CURT, False, 200),
     "/silent-after-interim": (Limits(total_ms=400, body_max=10, silence_ms=100), True, None),
     "/trickle": (QUICK, True, 200),
 }
@@ -143,10 +144,10 @@ def test_a_body_over_the_limit_is_cut_off_while_reading(loop: str, rude: Rude, p
 def test_a_body_of_exactly_the_limit_is_taken(loop: str, rude: Rude) -> None:
     size = 400_000
     for path in ("/big-with-length", "/big-until-close"):
-        reply = post_once(loop, rude.url, path, limits=Limits(total_ms=5_000, body_max=size))
+        reply = post_once(loop, rude.url, path, limits=Limits(total_ms=30_000, body_max=size))
         assert reply.body == b"x" * size
         with pytest.raises(TooLarge):
-            post_once(loop, rude.url, path, limits=Limits(total_ms=5_000, body_max=size - 1))
+            post_once(loop, rude.url, path, limits=Limits(total_ms=30_000, body_max=size - 1))
 
 
 @pytest.mark.parametrize("path", SILENT)
@@ -158,7 +159,7 @@ def test_silence_is_cut_off(loop: str, rude: Rude, path: str) -> None:
     took_ms = (time.monotonic() - started) * 1000
     assert (caught.value.total, caught.value.status, caught.value.sent) == (total, status, True)
     limit = limits.total_ms if total else limits.silence_ms
-    assert limit - 20 <= took_ms < limit + 1_000  # the upper bound only has to tell it from the other limit
+    assert took_ms >= limit - 20  # that it was this limit and not the other, `total` says
     rude.events.wait("closed by client")
 
 
