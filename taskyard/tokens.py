@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
@@ -31,10 +31,11 @@ class NoRole(TokenError):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: `sub`, and its roles out of `ROLES` (never none)."""
+    """Who calls: `sub`, its roles out of `ROLES` (never none), and until when (s since the epoch) its token holds."""
 
     sub: str
     roles: frozenset[str]
+    expires_s: float = field(default=0.0, compare=False)
 
 
 def sign(secret: str, subject: str, roles: Iterable[str], lifetime_ms: int, now_ms: int) -> str:
@@ -112,7 +113,7 @@ class Verifier:
         carried = allowed.intersection(roles)
         if not carried:
             raise NoRole(f"the token has none of the roles {', '.join(sorted(allowed))}")
-        return Principal(subject, carried), expiry
+        return Principal(subject, carried, expiry), expiry
 
     def _claims(self, token: str) -> tuple[dict[str, Any], frozenset[str]]:
         """The claims, and the roles that the key which signed them may give."""

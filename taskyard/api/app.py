@@ -29,6 +29,7 @@ from taskyard.api import (
     overview,
     registration,
     servers,
+    session,
     statistics,
     submission,
     tasks,
@@ -39,6 +40,8 @@ from taskyard.api.call import NOBODY, Call, Reply
 from taskyard.api.connection import HELD_BYTES
 from taskyard.api.cors import Cors
 from taskyard.api.operation import Operation
+from taskyard.api.origin import check_change
+from taskyard.api.pages import Pages
 from taskyard.api.peer import Proxies
 from taskyard.api.problems import (
     BAD_REQUEST,
@@ -57,6 +60,7 @@ from taskyard.host.bulk import BulkJobs
 from taskyard.host.errors import Overloaded
 from taskyard.host.port import NodePort
 from taskyard.tokens import BadToken, NoRole, Principal, Verifier
+from taskyard.web.cookies import session_of
 from taskyard.wire.base import Answer
 from taskyard.wire.reader import Invalid
 
@@ -70,6 +74,7 @@ _JSON_HEAD = (
 _OTHER_HEAD = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\nx-content-type-options: nosniff\r\n"
 _EMPTY_HEAD = b"x-request-id: %b\r\nx-content-type-options: nosniff\r\n"
 _CHALLENGE: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="taskyard"'),)
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _STRICT = re.compile(rb"(?:^|[,;])\s*handling\s*=\s*\"?strict\"?\s*(?:$|[,;])", re.IGNORECASE)
 
@@ -103,13 +108,16 @@ class App:
             [secret.reveal() for secret in settings.service_jwt_secret],
             time.time,
         )
+        self._pages = Pages(self._verifier)
         self._cors = Cors(settings.cors_origins, local=settings.dev)
         self._body_most = settings.body_max_bytes
         self._budget_wait = settings.budget_wait
         self._result_most = settings.result_max_bytes
         table = [
             *TABLE,
-            *meta.operations(Proxies(settings.trusted_proxies), lambda: self._document),
+            *meta.operations(Proxies(settings.trusted_proxies), lambda: self._document, self._pages),
+            *session.operations(self._verifier),
+            *self._pages.operations(),
             *assets.operations(),
         ]
         self._document = msgspec.json.encode(openapi.document(table, meta.VERSION))
@@ -152,6 +160,8 @@ class App:
         headers = request.headers
         found = self._router.find(request.path)
         if found is None:
+            if not request.path.startswith("/api/") and b"text/html" in headers.get(b"accept", b""):
+                return self._lost(request, request_id, out)
             raise Problem(NOT_FOUND, "There is no such path; GET /docs shows those there are.")
         methods, args = found
         operation = methods.get(method)
@@ -164,7 +174,7 @@ class App:
                         out += self._cors.preflight(headers.get(b"origin"), allow)
                     return Reply(b"", b"", 204, ((b"allow", allow.encode()),))
                 raise Problem(METHOD_NOT_ALLOWED, f"use {allow}", headers=((b"allow", allow.encode()),))
-        who = self._who(headers, operation)
+        who = self._who(request, operation)
         prefer = headers.get(b"prefer")
         call = Call(
             self.node,
@@ -208,19 +218,27 @@ class App:
         finally:
             self.node.release(len(call.raw))
 
-    def _who(self, headers: dict[bytes, bytes], operation: Operation) -> Principal:
-        """Who calls. Raises `Problem` (401, 403)."""
-        roles = operation.roles
+    def _who(self, request: Request, operation: Operation) -> Principal:
+        """Who calls, by a Bearer token or by the cookie of a session. Raises `Problem` (401, 403, 415)."""
+        roles, headers = operation.roles, request.headers
         authorization = headers.get(b"authorization")
-        if roles is None and (authorization is None or operation.path != "/metrics"):
+        cookie = headers.get(b"cookie") if authorization is None else None
+        if roles is None and (operation.path != "/metrics" or (authorization is None and cookie is None)):
             return NOBODY
-        if authorization is None:
-            raise _unauthorized("send the header Authorization: Bearer <token>; `taskyard token` makes one")
-        scheme, _, token = authorization.partition(b" ")
-        if scheme.lower() != b"bearer":
-            raise _unauthorized("the header Authorization must be: Bearer <token>")
+        if authorization is not None:
+            scheme, _, token = authorization.decode("latin-1").partition(" ")
+            if scheme.lower() != "bearer":
+                raise _unauthorized("the header Authorization must be: Bearer <token>")
+        else:
+            token = session_of(cookie) or ""
+            if not token:
+                if roles is None:
+                    return NOBODY
+                raise _unauthorized("send the header Authorization: Bearer <token>; `taskyard token` makes one")
+            if request.method not in _SAFE:
+                check_change(headers, self.node.settings.public_base())
         try:
-            who = self._verifier.verify(token.strip().decode("latin-1"))
+            who = self._verifier.verify(token.strip())
         except BadToken as bad:
             raise _unauthorized(f"{bad}; get a new token") from None
         except NoRole as none:
@@ -228,6 +246,11 @@ class App:
         if roles is not None and roles.isdisjoint(who.roles):
             raise Problem(FORBIDDEN, _who_may(roles, who.roles))
         return who
+
+    def _lost(self, request: Request, request_id: str, out: list[Header]) -> Reply:
+        """A path that is none, for a browser: the dashboard says so."""
+        call = Call(self.node, self.bulk, NOBODY, (), request.headers, request, request_id, False, b"", [], out)
+        return self._pages.show(call, 404)
 
     def _reply(self, call: Call, answer: Answer | Reply) -> Reply:
         if isinstance(answer, Reply):

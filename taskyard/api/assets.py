@@ -1,4 +1,4 @@
-"""The few static files, from a fixed manifest, and the headers that every page carries. No path reaches the disk."""
+"""The API's own pages, from a fixed manifest, and the headers that they carry. No path reaches the disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ MANIFEST: dict[str, tuple[str, str, bytes]] = {
     "/docs/docs.js": ("taskyard.api", "docs.js", _JS),
     "/docs/swagger-ui.css": ("taskyard.api", "swagger-ui.css", _CSS),
     "/docs/swagger-ui-bundle.js": ("taskyard.api", "swagger-ui-bundle.js", _JS),
-    "/static/index.css": ("taskyard.web", "index.css", _CSS),
 }
 
 
@@ -57,11 +56,6 @@ def page(asset: Asset, call: Call) -> Reply:
     if asset.etag in (tag.strip().removeprefix(b"W/") for tag in known.split(b",")):
         return Reply(b"", asset.media, 304, headers)
     return Reply(asset.body, asset.media, 200, headers)
-
-
-def start_page() -> Asset:
-    """What `/` shows in a browser."""
-    return load("taskyard.web", "index.html", _HTML)
 
 
 def _serve(asset: Asset) -> Operation:

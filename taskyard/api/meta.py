@@ -1,13 +1,13 @@
-"""The node itself: start page, health, readiness, metrics, OpenAPI document."""
+"""The node itself: dashboard, health, readiness, metrics, OpenAPI document."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
 
-from taskyard.api import assets
 from taskyard.api.call import Call, Problem, Reply
 from taskyard.api.operation import NO_QUERY, NoQuery, Operation
+from taskyard.api.pages import Pages
 from taskyard.api.peer import Proxies
 from taskyard.api.problems import OVERLOADED, UNAUTHORIZED
 from taskyard.wire.base import Answer
@@ -30,13 +30,12 @@ async def ready(call: Call, _: NoQuery) -> Answer:
     return Ready()
 
 
-def operations(proxies: Proxies, document: Callable[[], bytes]) -> list[Operation]:
-    """The node's own operations; `document` gives the OpenAPI document."""
-    start = assets.start_page()
+def operations(proxies: Proxies, document: Callable[[], bytes], pages: Pages) -> list[Operation]:
+    """The node's own operations; `document` gives the OpenAPI document, `pages` the dashboard."""
 
     async def root(call: Call, _: NoQuery) -> Reply:
         if "text/html" in (call.header(b"accept") or ""):
-            return assets.page(start, call)
+            return pages.show(call)
         return Reply(b"OK!", b"text/plain; charset=utf-8")
 
     async def metrics(call: Call, _: NoQuery) -> Reply:
@@ -57,8 +56,8 @@ def operations(proxies: Proxies, document: Callable[[], bytes]) -> list[Operatio
             method="GET",
             path="/",
             tag="Node",
-            summary="Start page",
-            description="`OK!`, or for a browser (Accept: text/html) a page with links.",
+            summary="Dashboard",
+            description="`OK!`, or for a browser (Accept: text/html) the dashboard.",
             handler=root,
             takes=NO_QUERY,
             media="text/plain",

@@ -21,6 +21,7 @@ TAGS = {
     "Servers": "The backend servers that do the work.",
     "Statistics": "Figures of the whole yard.",
     "Load Balancer": "How servers are picked.",
+    "Session": "A browser's session: a token kept in a cookie.",
     "Node": "The node itself. No token is needed, but for `/metrics` from another machine.",
 }
 DESCRIPTION = """

@@ -118,6 +118,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         tuple[Secret, ...],
         _is("secrets", "Verifies tokens that can carry only the role `service`, for backend servers.", bare=True),
     ] = ()
+    session_plain_http: Annotated[
+        bool,
+        _is("switch", "Lets people sign in to the dashboard from other machines without HTTPS."),
+    ] = False
     secret_key: Annotated[
         tuple[Secret, ...],
         _is("secrets", "Encrypts stored apiKeys; the first encrypts, all decrypt. Without it a key file."),

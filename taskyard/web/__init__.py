@@ -1,1 +1,1 @@
-"""What people see in a browser: the start page. Nothing else knows of it but the route that serves it."""
+"""What people see in a browser: the dashboard's shell and files. Knows the session's name; nothing of tasks."""

@@ -168,7 +168,7 @@ def test_the_start_page(yard: Yard) -> None:
     assert (plain.text, plain.headers["content-type"]) == ("OK!", "text/plain; charset=utf-8")
     page = anyone.get("/", headers={"Accept": "text/html,application/xhtml+xml"})
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert 'href="/docs"' in page.text
+    assert 'href="./docs"' in page.text
 
 
 def test_health(yard: Yard) -> None:

@@ -51,6 +51,7 @@ def test_every_call_method_and_alias_is_in_it(document: dict[str, Any]) -> None:
         for method in (operation.method, *operation.also)
     }
     expected |= {("get", path) for path in ("/", "/health", "/ready", "/metrics", "/openapi.json")}
+    expected |= {(method, "/api/session") for method in ("post", "get", "delete")}
     assert set(operations(document)) == expected
 
 

@@ -1,0 +1,9 @@
+// The types stand in the packages themselves; tools/web/tsconfig.json finds them there.
+export * from "@preact/signals";
+export { Component, createContext, createRef, Fragment, h, render, toChildArray } from "preact";
+export type { ComponentChildren, FunctionComponent, JSX, RefObject, VNode } from "preact";
+export {
+  useCallback, useContext, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useState,
+} from "preact/hooks";
+import type { VNode } from "preact";
+export declare const html: (strings: TemplateStringsArray, ...values: unknown[]) => VNode;
