@@ -2,7 +2,8 @@
 
 from taskyard.settings.devsecret import kept_secret, with_jwt_secret
 from taskyard.settings.load import SettingsError, load
-from taskyard.settings.model import RetryBackoff, Settings, Source, TypeDefaults
+from taskyard.settings.model import Settings
+from taskyard.settings.parts import RetryBackoff, Source, TypeDefaults
 from taskyard.settings.secret import Secret
 
 __all__ = [

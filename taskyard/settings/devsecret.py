@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from taskyard.settings.load import SettingsError
-from taskyard.settings.model import Settings, Source
+from taskyard.settings.model import Settings
+from taskyard.settings.parts import Source
 from taskyard.settings.secret import Secret
 from taskyard.settings.secretfile import write_secret
 

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from taskyard.settings.fields import ALIASES, PREFIX, Field, fields
-from taskyard.settings.model import RetryBackoff, Settings, Source, TypeDefaults
+from taskyard.settings.model import Settings
+from taskyard.settings.parts import RetryBackoff, Source, TypeDefaults
 
 FILE_NAME = "taskyard.toml"
 # Read by the command line, not by a node.

@@ -3,7 +3,7 @@
 import sys
 
 from taskyard.settings.fields import Field, fields
-from taskyard.settings.model import RetryBackoff, TypeDefaults
+from taskyard.settings.parts import RetryBackoff, TypeDefaults
 
 _HEAD = """\
 # Configuration
