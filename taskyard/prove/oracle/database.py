@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from taskyard.prove.oracle.oracle import Oracle
-from taskyard.prove.oracle.servers import Violation
 from taskyard.prove.oracle.tasks import ENDS, Known
+from taskyard.prove.oracle.violation import Violation
 
 STATUS = {0: "PENDING", 2: "COMPLETED", 3: "FAILED", 4: "TIMEOUT", 5: "CANCELLED"}
 COUNTED = ("created", "completed", "failed", "cancelled", "timed_out", "retried", "attempts_ok", "attempts_failed")
@@ -119,9 +119,9 @@ class Audit:
     def _keys(self) -> None:
         rows = self._db.execute("SELECT owner, key, hash, task_id, expires_at FROM idempotency")
         stored = {(owner, key): (body, task_id, expiry) for owner, key, body, task_id, expiry in rows}
-        known = self._oracle.keys
+        known = self._oracle.submissions.keys
         for name in known.keys() - stored.keys():
-            if known[name][2] < self._oracle.keys_swept:
+            if known[name][2] < self._oracle.submissions.keys_swept:
                 del known[name]
         if stored != known:
             wrong = sorted(name for name in {*stored, *known} if stored.get(name) != known.get(name))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskyard.prove.oracle.servers import Attempt
+from taskyard.prove.oracle.box import Attempt
 from taskyard.prove.oracle.tasks import Known, Tasks
 
 WORD_OUTCOMES = {

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from taskyard.prove.oracle.box import Attempt, Box
 from taskyard.prove.oracle.facts import TurnFacts
-from taskyard.prove.oracle.servers import Attempt, Box, Boxes, Violation
+from taskyard.prove.oracle.servers import Boxes
 from taskyard.prove.oracle.tasks import Known, Tasks, Trial
+from taskyard.prove.oracle.violation import Violation
 from taskyard.prove.oracle.words import Words
 
 

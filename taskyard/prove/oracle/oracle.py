@@ -28,11 +28,14 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
+from taskyard.prove.oracle.box import Attempt
 from taskyard.prove.oracle.facts import ABOUT_TASKS, TurnFacts
 from taskyard.prove.oracle.fates import Fates
 from taskyard.prove.oracle.queue import Queue
-from taskyard.prove.oracle.servers import Attempt, Boxes, Violation
+from taskyard.prove.oracle.servers import Boxes
+from taskyard.prove.oracle.submissions import Submissions
 from taskyard.prove.oracle.tasks import Known, Tasks
+from taskyard.prove.oracle.violation import Violation
 from taskyard.prove.oracle.words import Words
 
 RECOVERY_GRACE_MS = 60_000
@@ -46,23 +49,17 @@ class Oracle:
         self.tasks = Tasks()
         self.reached: Counter[str] = Counter()
         self.boxes = Boxes(linger, self.reached)
-        self.keys: dict[tuple[str, str], tuple[str, str, int]] = {}  # (owner, key) -> (hash, task, expiry)
-        self.keys_swept = 0  # those that expired before may be gone
-        self.acked: set[str] = set()
+        self.submissions = Submissions(self.tasks, key_life)
         self.turns = 0
         self.started_at = 0
         self.more = False  # the last turn left something to be done at once
-        self._key_life = key_life
         self._words = Words(self.reached)
         self._queue = Queue(self.tasks, self.boxes)
         self._fates = Fates(self.tasks, self.boxes, self._words, max_lost, offline_grace)
-        self._submits: dict[int, tuple[dict[str, Any], int]] = {}  # ref -> spec, and how often there was trouble before
         self._active: defaultdict[str, dict[Attempt, int]] = defaultdict(dict)  # backend -> attempt -> slots then
         self._now = 0
         self._stored_at = 0  # by the node's clock, the last turn that admitted or tried a task
         self._ahead: int | None = None  # of the node's clock, in this life of the process
-        self._troubles = 0
-        self._up = False
 
     def read(self, entry: tuple[Any, ...]) -> None:
         """Judge one entry. Raises `Violation`."""
@@ -70,7 +67,7 @@ class Oracle:
         if author == "host":
             self._read_host(what, details)
         elif author == "client":
-            self._read_client(what, *details)
+            self.submissions.read(what, *details)
         elif what == "begins":
             self._begins(*details)
         elif what == "ends":
@@ -94,14 +91,13 @@ class Oracle:
             self._words.died()
             self._ahead = None
         elif what == "crash":
-            self._troubles += 1
-            self._up = False
+            self.submissions.crashed()
         elif what == "refuses":
             self._refuses(*details)
         elif what == "sheds":
             self._words.shed(*details)
         elif what == "sweeps":
-            ended_before, self.keys_swept, most = details
+            ended_before, self.submissions.keys_swept, most = details
             self.reached["swept"] += self.tasks.sweep(ended_before, most)
 
     def _tell_time(self, at: int, now: int) -> None:
@@ -115,38 +111,13 @@ class Oracle:
             raise Violation("time", f"the node's clock went {now - at - self._ahead} ms astray while it ran")
         self._ahead = now - at
 
-    def _read_client(self, what: str, ref: int, *details: Any) -> None:
-        if what == "submits":
-            self._submits[ref] = details[0], self._troubles if self._up else -1
-            return
-        spec, troubles = self._submits[ref]
-        if what == "acked":
-            self._acked(spec, *details)
-        elif what == "refused" and details[0] == "unstorable" and not spec["unstorable"]:
-            raise Violation("one bad fact spoils only itself", f"{spec} was refused")
-        elif what == "unanswered" and self._up and troubles == self._troubles:
-            raise Violation("calls are answered", f"nothing happened to the node, and nobody answered {spec}")
-
     def _refuses(self, kind: str, ref: int, *about: Any) -> None:
-        spec, _ = self._submits.get(ref, ({"unstorable": False}, 0))
-        if spec["unstorable"]:
+        if self.submissions.is_unstorable(ref):
             self.reached["unstorable Submitted"] += 1
         else:
             self._words.refused(kind, ref, *about)
 
-    # --- clients and backends ----------------------------------------------------------------------------------------
-
-    def _acked(self, spec: dict[str, Any], task_id: str, replayed: bool) -> None:
-        task = self.tasks.by_id.get(task_id)
-        if task is None:
-            if replayed and task_id in self.tasks.swept:
-                return
-            raise Violation("acknowledged is stored", f"{task_id} was acknowledged and no committed turn admitted it")
-        if not replayed and task_id != spec["id"]:
-            raise Violation("acknowledged is stored", f"{spec['id']} was answered with {task_id}")
-        if replayed and (task.spec["owner"], task.spec["key"]) != (spec["owner"], spec["key"]):
-            raise Violation("idempotency", f"{task_id} was replayed for another key: {spec}")
-        self.acked.add(task_id)
+    # --- backends ----------------------------------------------------------------------------------------------------
 
     def _begins(self, server: str, task_id: str, number: int, payload: str) -> None:
         task = self.tasks.by_id.get(task_id)
@@ -178,7 +149,7 @@ class Oracle:
         self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], again: bool, draining: bool
     ) -> None:
         self.started_at = now
-        self._up = True
+        self.submissions.recovered()
         self.boxes.recovered(now, draining=draining)
         for task in self.tasks.live.values():
             if task.trial is not None:
@@ -253,7 +224,10 @@ class Oracle:
     def _effect(self, effect: Any, dispatched: list[Known]) -> None:
         kind = effect[0]
         if kind == "answer":
-            self._answer(effect)
+            if effect[2] == "task":
+                self._fates.told(effect[1], *effect[3:])
+            else:
+                self.submissions.answered(self._now, *effect[1:])
         elif kind == "over":
             self._fates.over(*effect[1:])
         elif kind == "changed":
@@ -266,36 +240,6 @@ class Oracle:
                 self.boxes.removed(server)
             elif server in self.boxes.by_id:
                 self.boxes.by_id[server].show(status)
-
-    def _answer(self, effect: Any) -> None:
-        _, ref, kind, *details = effect
-        spec, _ = self._submits.get(ref, (None, 0))
-        if kind == "task":
-            self._fates.told(ref, *details)
-        elif spec is not None and kind == "submit":
-            self._admitted(spec, *details)
-        elif spec is not None and kind == "refused" and details[0] == "key_reused":
-            known = self._known_key(spec)
-            if known is None or known[0] == spec["hash"]:
-                raise Violation("idempotency", f"key {spec['key']} was refused as reused: {known}")
-
-    def _admitted(self, spec: dict[str, Any], task_id: str, replayed: bool) -> None:
-        if spec["unstorable"] and not replayed:
-            raise Violation("one bad fact spoils only itself", f"{spec} was taken")
-        name = spec["owner"], spec["key"]
-        known = self._known_key(spec)
-        if known is None and replayed:
-            raise Violation("idempotency", f"{task_id} was replayed for a key that was never used: {name}")
-        if known is not None and (not replayed or known[:2] != (spec["hash"], task_id)):
-            raise Violation("idempotency", f"key {name} made {known} and now {task_id} ({spec['hash']})")
-        if not replayed:
-            self.tasks.admit(self._now, spec)
-            if spec["key"] is not None:
-                self.keys[name] = spec["hash"], task_id, self._now + self._key_life
-
-    def _known_key(self, spec: dict[str, Any]) -> tuple[str, str, int] | None:
-        known = self.keys.get((spec["owner"], spec["key"])) if spec["key"] is not None else None
-        return known if known is not None and known[2] > self._now else None
 
 
 def _gone_at_once(effects: list[Any]) -> dict[int, int]:

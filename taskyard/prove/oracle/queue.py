@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskyard.prove.oracle.servers import Box, Boxes, Violation
+from taskyard.prove.oracle.box import Box
+from taskyard.prove.oracle.servers import Boxes
 from taskyard.prove.oracle.tasks import Known, Tasks
+from taskyard.prove.oracle.violation import Violation
 
 SLACK_MS = 5_000
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
-from taskyard.prove.oracle.servers import Lane, Violation
+from taskyard.prove.oracle.box import Lane
+from taskyard.prove.oracle.violation import Violation
 
 HOUR_MS = 3_600_000
 ENDS = {"COMPLETED": "completed", "FAILED": "failed", "TIMEOUT": "timed_out", "CANCELLED": "cancelled"}

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from taskyard.prove.oracle.servers import Attempt, Violation
+from taskyard.prove.oracle.box import Attempt
+from taskyard.prove.oracle.violation import Violation
 
 FINAL = (400, 413, 422)
 REFUSED_KEY = (401, 403)

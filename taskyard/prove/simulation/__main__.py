@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-from taskyard.prove.oracle.servers import Violation
+from taskyard.prove.oracle.violation import Violation
 from taskyard.prove.simulation.faults import FAULTS
 from taskyard.prove.simulation.run import Report, play
 from taskyard.prove.simulation.scenario import draw

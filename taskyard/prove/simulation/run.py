@@ -9,7 +9,7 @@ from pathlib import Path
 
 from taskyard.prove.oracle.database import Audit
 from taskyard.prove.oracle.oracle import Oracle
-from taskyard.prove.oracle.servers import Violation
+from taskyard.prove.oracle.violation import Violation
 from taskyard.prove.simulation.backends import Backend
 from taskyard.prove.simulation.chance import Chance
 from taskyard.prove.simulation.clients import Clients
@@ -109,7 +109,7 @@ class Run:
             self._host.stop()
         oracle = self._oracle
         report.lifecycles = oracle.tasks.admitted
-        report.acked = len(oracle.acked)
+        report.acked = len(oracle.submissions.acked)
         report.attempts = oracle.tasks.attempts
         report.turns = self._host.turns
         report.virtual_ms = self._world.now - self._world.start
