@@ -82,6 +82,7 @@ class Task:
     row_in_queue: bool = False
     ended_by: int | None = None
     retried: bool = False
+    home: str = ""  # the node where a client waits for it, as far as memory knows
 
     @property
     def wake_at(self) -> int | None:

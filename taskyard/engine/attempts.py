@@ -13,7 +13,7 @@ from taskyard.domain.server import PROBE_INTERVAL_MS, Server
 from taskyard.domain.task import Run, Task
 from taskyard.domain.window import rank_of
 from taskyard.engine import tally
-from taskyard.engine.facts import CalledBack, Ended, SlotFreed
+from taskyard.engine.facts import CalledBack, Ended, NodeGone, SlotFreed
 from taskyard.engine.plan import TaskDone
 from taskyard.engine.tasks import find, stop
 from taskyard.engine.turn import Turn
@@ -308,3 +308,13 @@ def run_due(turn: Turn, run: Run) -> None:
 def lose(turn: Turn, run: Run, reason: str, delay_ms: int = 0) -> None:
     """Give an attempt up because its node or server is gone."""
     finish_attempt(turn, run, Ending(Outcome.LOST, given_up=True, error=reason), delay_ms)
+
+
+def node_gone(turn: Turn, fact: NodeGone) -> None:
+    """Give up what a dead node was sending; accepted attempts need no node and wait on."""
+    turn.memory.loads.pop(fact.node, None)
+    gone = [run for run in turn.memory.runs.values() if run.node == fact.node and run.task is not None]
+    for run in gone:
+        if not run.accepted:
+            lose(turn, run, "the node that was dispatching this attempt is gone")
+            turn.touch_server(run.server)

@@ -28,6 +28,8 @@ from taskyard.engine.facts import (
     Fact,
     Judged,
     MaintenanceSet,
+    NodeGone,
+    NodesSeen,
     PurgeAsked,
     Registered,
     RetryAsked,
@@ -38,7 +40,7 @@ from taskyard.engine.facts import (
 from taskyard.engine.matching import match
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Dispatch, Found, Lookup, Plan, Receipt
-from taskyard.engine.states import task_of
+from taskyard.engine.states import is_admitted, task_of
 from taskyard.engine.turn import Turn
 
 NOTHING = Found()
@@ -47,6 +49,10 @@ TASK_FACTS = (CalledBack, Judged, CancelAsked, RetryAsked, PurgeAsked)
 
 def _drain(turn: Turn, fact: DrainBegan) -> None:
     turn.memory.draining = True
+
+
+def _see_nodes(turn: Turn, fact: NodesSeen) -> None:
+    turn.memory.loads = dict(fact.loads)
 
 
 HANDLERS: dict[type[Fact], Callable[[Turn, Any], None]] = {
@@ -66,6 +72,8 @@ HANDLERS: dict[type[Fact], Callable[[Turn, Any], None]] = {
     Checked: servers.checked,
     AlgorithmSet: servers.set_algorithm,
     DrainBegan: _drain,
+    NodesSeen: _see_nodes,
+    NodeGone: attempts.node_gone,
 }
 
 
@@ -91,7 +99,11 @@ class Engine:
         """Take one turn at time `now` (int ms, never before that of the last turn)."""
         memory = self.memory
         turn = Turn(memory, now, rng, found)
+        early = {task_id for task_id, record in found.tasks.items() if not is_admitted(record)} if found.tasks else ()
         for fact in facts:
+            if early and isinstance(fact, TASK_FACTS) and fact.task_id in early and fact.task_id not in turn.touched:
+                turn.plan.deferred.append(fact)  # of a task that another node took in: first it must get its place
+                continue
             HANDLERS[type(fact)](turn, fact)
         self._timers(turn)
         turn.refresh_servers()

@@ -14,19 +14,24 @@ from taskyard.domain.task import Spec
 
 @dataclass(slots=True)
 class Fact:
-    """What all facts have."""
+    """What all facts have. `line`: another node stored it, as (node, number); it is deleted with the turn's writes."""
 
     ref: int = 0
+    line: tuple[str, int] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Submitted(Fact):
-    """A client submitted a task. `key` and `key_hash` are set when it sent an idempotency key."""
+    """A client submitted a task. `key` and `key_hash` are set when it sent an idempotency key.
+
+    `stored`: its client has the answer, and the store the task, its payload, tags and key: it cannot be refused.
+    """
 
     spec: Spec
     payload: str
     key: str | None = None
     key_hash: str = ""
+    stored: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -214,3 +219,17 @@ class AlgorithmSet(Fact):
 @dataclass(slots=True, kw_only=True)
 class DrainBegan(Fact):
     """The node is about to stop: nothing new is dispatched from now on."""
+
+
+@dataclass(slots=True, kw_only=True)
+class NodesSeen(Fact):
+    """The nodes that can dispatch, this one included, and how much each of them has in hand; none: this one alone."""
+
+    loads: dict[str, int]
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeGone(Fact):
+    """A node has died: what it was sending is lost."""
+
+    node: str

@@ -25,6 +25,7 @@ class Memory:
     def __init__(self, limits: Limits, node: str) -> None:
         self.limits = limits
         self.node = node
+        self.loads: dict[str, int] = {}  # what each node that can dispatch has in hand; none: this one alone
         self.fleet = Fleet()
         self.tasks: dict[str, Task] = {}
         self.runs: dict[tuple[str, int], Run] = {}
@@ -223,7 +224,8 @@ class Memory:
         """Give a queued task a slot of a server."""
         self.dequeue(task)
         task.attempts += 1
-        run = Run(task.id, task.attempts, server, self.node, now, limit_at, task=task, beat_at=now)
+        node = self._sender(task) if self.loads else self.node
+        run = Run(task.id, task.attempts, server, node, now, limit_at, task=task, beat_at=now)
         task.run = run
         task.status = Status.PROCESSING
         task.queue_deadline = None
@@ -231,6 +233,18 @@ class Memory:
         self.hold(run, now)
         self.processing += 1
         return run
+
+    def _sender(self, task: Task) -> str:
+        """The node that shall send an attempt: where a client waits for it, else the one with the least in hand.
+
+        What the decider sends itself weighs double, since it takes the turns too; it is asked first all the same.
+        """
+        loads, mine = self.loads, self.node
+        node = task.home
+        if node not in loads:
+            node = min(loads, key=lambda name: (loads[name] * 2, 0) if name == mine else (loads[name], 1))
+        loads[node] += 1
+        return node
 
     def hold(self, run: Run, now: int) -> None:
         """Book a slot for an attempt."""

@@ -215,6 +215,20 @@ class Forget:
     server_id: str
 
 
+@dataclass(slots=True)
+class Post:
+    """What concerns other nodes, in the transaction of a turn.
+
+    `taken` are lines of the inbox as (node, number), `letters` (node, kind, task, JSON text), `gone` nodes that are
+    dead, `unread` nodes that will read no letter of before.
+    """
+
+    taken: list[tuple[str, int]] = field(default_factory=list)
+    letters: list[tuple[str, str, str, str]] = field(default_factory=list)
+    gone: list[tuple[str]] = field(default_factory=list)
+    unread: list[tuple[str]] = field(default_factory=list)
+
+
 AnyEffect = Answer | Dispatch | Abort | Check | Changed | AttemptOver | ServerChanged | Forget
 
 
@@ -231,10 +245,11 @@ class Plan:
     again: bool = False
     deferred: list[Fact] = field(default_factory=list)
     epoch: int = 0
+    post: Post | None = None
 
     def is_empty(self) -> bool:
         """Whether the store has nothing to do."""
-        return not (self.writes or self.refills or self.wakes or self.payloads)
+        return not (self.writes or self.refills or self.wakes or self.payloads or self.post)
 
 
 @dataclass(slots=True)

@@ -254,6 +254,11 @@ def task_of(record: Record, fleet: Fleet) -> Task:
     )
 
 
+def is_admitted(record: Record) -> bool:
+    """Whether the task has its place, or had it; else a node has stored it and the decider not heard of it yet."""
+    return record.queue is not None or record.run is not None or Status(record.task.status).ended
+
+
 def run_of(row: RunRow, server: Server, task: Task | None) -> Run:
     """An attempt from its row."""
     run = Run(

@@ -41,15 +41,16 @@ def find_owned(turn: Turn, ref: int, task_id: str, owner: str | None) -> Task | 
 
 def submit(turn: Turn, fact: Submitted) -> None:
     """Admit a task, unless its idempotency key made one already or a limit is reached."""
-    memory, spec = turn.memory, fact.spec
-    if fact.key is not None and _replayed(turn, fact, fact.key):
-        return
-    if _queue_full(turn, fact.ref, spec.owner):
-        return
+    memory, spec, stored = turn.memory, fact.spec, fact.stored
+    if not stored:
+        if fact.key is not None and _replayed(turn, fact, fact.key):
+            return
+        if _queue_full(turn, fact.ref, spec.owner):
+            return
     required = frozenset(spec.capabilities), spec.group, spec.pin
     known = memory.fleet.lane(*required) if memory.fleet.knows_lane(*required) else None
     new = known is None or not known.queued
-    if new and _full_of_lanes(turn, fact.ref, spec.owner, known):
+    if new and not stored and _full_of_lanes(turn, fact.ref, spec.owner, known):
         return
     lane = memory.fleet.lane(*required)
     if new:
@@ -69,20 +70,27 @@ def submit(turn: Turn, fact: Submitted) -> None:
         queue_deadline=None if spec.queue_timeout_ms is None else start + spec.queue_timeout_ms,
         queued_at=start,
     )
-    memory.keep_payload(task, fact.payload)
+    if memory.loads and not spec.run_async:
+        task.home = memory.node if fact.line is None else fact.line[0]
     memory.enqueue(task)
-    writes = turn.plan.writes
-    writes.tasks.append(new_task_row(spec, lane.id))
+    if not stored:
+        _store(turn, fact, task)
+    turn.touch(task)
+    turn.tally.of_type(spec.type)[tally.CREATED] += 1
+    turn.answer(fact.ref, SubmitDone(spec.id, spec.created_at))
+
+
+def _store(turn: Turn, fact: Submitted, task: Task) -> None:
+    spec, writes = fact.spec, turn.plan.writes
+    turn.memory.keep_payload(task, fact.payload)
+    writes.tasks.append(new_task_row(spec, task.lane.id))
     writes.payloads.append((spec.id, fact.payload))
     if spec.tags:
         writes.tags += [(tag, spec.id) for tag in dict.fromkeys(spec.tags)]
     if fact.key is not None:
-        expires = turn.now + memory.limits.idempotency_ms
+        expires = turn.now + turn.memory.limits.idempotency_ms
         writes.keys.append(KeyRow(spec.owner, fact.key, fact.key_hash, spec.id, spec.created_at, expires))
         turn.new_keys[spec.owner, fact.key] = (fact.key_hash, spec.id, spec.created_at)
-    turn.touch(task)
-    turn.tally.of_type(spec.type)[tally.CREATED] += 1
-    turn.answer(fact.ref, SubmitDone(spec.id, spec.created_at))
 
 
 def _replayed(turn: Turn, fact: Submitted, key: str) -> bool:

@@ -18,6 +18,7 @@ from taskyard.store.postgres import schema, turns
 from taskyard.store.postgres.connection import Connection, Failed, Lost, read_failure, write_failure
 from taskyard.store.postgres.days import Days
 from taskyard.store.postgres.lease import Lease
+from taskyard.store.postgres.nodes import Nodes
 from taskyard.store.postgres.queries import QUERIES, Call
 from taskyard.store.postgres.readers import START_LIMIT_S, Readers, State
 from taskyard.store.postgres.records import records
@@ -42,6 +43,7 @@ class PostgresStore:
         self._sweep = Sweep(self._days)
         self._readers = Readers(self._connect)
         self._lease = Lease(self._connect)
+        self.nodes = Nodes(self._lease.holder, self._connect)
         self._closed = False
         self._waits = False  # for the lease that another node has
         self._failure: str | None = None
@@ -79,7 +81,7 @@ class PostgresStore:
         days = [QUERIES["make_day"].with_values((day,)) for day in sorted(missing)]
         reads = turns.read_calls(plan)
         with self._changing():
-            answers = self._exchange([*days, *turns.write_calls(plan.writes), *reads])
+            answers = self._exchange([*days, *turns.write_calls(plan.writes), *turns.post_calls(plan.post), *reads])
         self._days.made(missing)
         return turns.receipt(plan, answers[len(answers) - len(reads) :])
 
@@ -115,6 +117,18 @@ class PostgresStore:
             return 0
         with self._changing():
             return self._sweep.sweep(self._exchange, ended_before, keys_before, most)
+
+    @property
+    def epoch(self) -> int:
+        """The number of the lease that this process had last."""
+        return self._lease.epoch
+
+    def hand_over(self) -> None:
+        """Stop to decide, so that another node can at once. Raises `OutcomeUnknown`."""
+        self._check_open()
+        self._waits = True
+        with self._changing():
+            self._lease.leave(self._writer)
 
     def _exchange(self, calls: Sequence[Call]) -> list[list[Any]]:
         """Carry out calls in one transaction that proves the epoch; the rows of each."""
@@ -255,6 +269,7 @@ class PostgresStore:
             return
         self._closed = True
         self._readers.close()
+        self.nodes.close()
         self._lease.stop()
         try:
             if self._writer.usable:

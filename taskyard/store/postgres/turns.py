@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Writes
+from taskyard.engine.plan import Found, Lookup, Plan, Post, Receipt, Writes
 from taskyard.engine.rows import AttemptRow, KeyRow
 from taskyard.store.port import BadData
 from taskyard.store.postgres.queries import QUERIES, Call
@@ -74,6 +74,22 @@ def write_calls(writes: Writes) -> list[Call]:
             *_calls(_AFTER, writes),
         ]
     except (TypeError, AttributeError, ValueError) as error:  # `UnicodeEncodeError` is one of the last
+        raise BadData("the store refuses a value (" + str(error) + ")") from error
+
+
+def post_calls(post: Post | None) -> list[Call]:
+    """The calls that store what concerns other nodes. Raises `BadData`."""
+    if post is None:
+        return []
+    steps: dict[str, Sequence[Row]] = {
+        "line_delete": post.taken,
+        "letters_drop": post.unread + post.gone,
+        "node_delete": post.gone,
+        "letter_insert": post.letters,
+    }
+    try:
+        return [QUERIES[name].of(rows) for name, rows in steps.items() if rows]
+    except (TypeError, AttributeError, ValueError) as error:
         raise BadData("the store refuses a value (" + str(error) + ")") from error
 
 
