@@ -35,9 +35,9 @@ from taskyard.api import (
     tasks,
     why,
 )
+from taskyard.api.answering import HELD_BYTES
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
 from taskyard.api.call import NOBODY, Call, Reply
-from taskyard.api.connection import HELD_BYTES
 from taskyard.api.cors import Cors
 from taskyard.api.operation import Operation
 from taskyard.api.origin import check_change
@@ -72,6 +72,10 @@ _JSON_HEAD = (
     b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n"
 )
 _OTHER_HEAD = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\nx-content-type-options: nosniff\r\n"
+_STREAM_HEAD = (
+    b"content-type: %b\r\nx-request-id: %b\r\nx-content-type-options: nosniff\r\n"
+    b"cache-control: no-store\r\nx-accel-buffering: no\r\n"
+)
 _EMPTY_HEAD = b"x-request-id: %b\r\nx-content-type-options: nosniff\r\n"
 _CHALLENGE: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="taskyard"'),)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -276,12 +280,14 @@ def _of(problem: Problem, request_id: str) -> Reply:
 
 def _response(reply: Reply, request_id: str, out: list[Header]) -> Response:
     content, body, name = reply.content_type, reply.body, request_id.encode()
-    if reply.status in (204, 304):
+    if reply.status in (101, 204, 304):
         head = _EMPTY_HEAD % name
     elif content == _JSON:
         head = _JSON_HEAD % (len(body), name)
+    elif reply.stream is not None:
+        head = _STREAM_HEAD % (content, name)
     else:
         head = _OTHER_HEAD % (content, len(body), name)
     if reply.headers or out:
         head += b"".join([b"%b: %b\r\n" % header for header in (*reply.headers, *out)])
-    return Response(reply.status, head, body)
+    return Response(reply.status, head, body, reply.stream)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from taskyard.api.problems import Header, Problem, of_refusal
 from taskyard.api.request import HungUp, Request
+from taskyard.api.stream import Stream
 from taskyard.engine.facts import Fact
 from taskyard.engine.plan import Refusal, Result
 from taskyard.host.bulk import BulkJobs
@@ -22,12 +23,13 @@ NOBODY = Principal("", frozenset())
 
 @dataclass(slots=True)
 class Reply:
-    """An answer with a body of its own."""
+    """An answer with a body of its own, or a stream of it."""
 
     body: bytes
     content_type: bytes = b"application/json"
     status: int = 200
     headers: tuple[Header, ...] = ()
+    stream: Stream | None = None
 
 
 @dataclass(slots=True)

@@ -60,6 +60,10 @@ class Deadlines:
         self._body_bytes += size
         return self.phase is not Phase.REST or self._body_bytes <= REST_BYTES
 
+    def taken(self) -> None:
+        """The client has taken all that was written."""
+        self._stuck = None
+
     def overdue(self, now: float, *, unsent: bool, paused: bool, serving: bool) -> Overdue | str | None:
         """What to do about what is overdue: to end, or to say this; asked once in `SWEEP_S`.
 

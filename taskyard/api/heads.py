@@ -57,6 +57,12 @@ def without_upgrade(method: bytes, url: bytes, version: bytes, lines: Lines) -> 
     return b"%s %s HTTP/%s\r\n%s\r\n" % (method, url, version, written)
 
 
+def wants_websocket(method: bytes, version: str, lines: Lines) -> bool:
+    """Whether a head that asks for an upgrade asks for a WebSocket (RFC 6455, 4.1)."""
+    asked = b",".join(value for name, value in lines if name.lower() == b"upgrade")
+    return method == b"GET" and version == "1.1" and b"websocket" in asked.lower().replace(b" ", b"").split(b",")
+
+
 def words(error: Exception) -> str:
     """What a parser says is wrong, where that is fit for a client."""
     text = str(error)

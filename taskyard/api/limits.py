@@ -42,6 +42,13 @@ class Limits:
             Proxies(settings.trusted_proxies),
         )
 
+    def admit(self, peer: str) -> str | None:
+        """Count a connection of an address, to be given back by `left`; or why there may be no more of them."""
+        if self.peers[peer] >= self.per_peer:
+            return f"more than {self.per_peer} connections from one address; use fewer"
+        self.peers[peer] += 1
+        return None
+
     def left(self, peer: str) -> None:
         """A counted connection of an address is gone."""
         self.peers[peer] -= 1

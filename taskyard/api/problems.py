@@ -36,6 +36,7 @@ GONE = Kind(410, "Gone")
 TOO_LARGE = Kind(413, "Body too large")
 UNSUPPORTED = Kind(415, "Unsupported media type")
 KEY_REUSED = Kind(422, "Idempotency key reused")
+UPGRADE_REQUIRED = Kind(426, "Upgrade required")
 TOO_MANY = Kind(429, "Too many requests")
 BROKEN = Kind(500, "Internal server error")
 OVERLOADED = Kind(503, "Service unavailable")
@@ -56,6 +57,7 @@ REFUSALS: dict[str, Kind] = {
     "queue_full": OVERLOADED,
 }
 _RETRY_AFTER_MS = 1000
+_BARE = b"content-type: application/json\r\nx-content-type-options: nosniff\r\nx-request-id: none\r\n"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -92,6 +94,12 @@ class Problem(Exception):
     def body(self, request_id: str) -> bytes:
         """The answer's body as JSON."""
         return _encode(self.shown(request_id))
+
+    def bare(self, start: bytes) -> bytes:
+        """The whole answer to what never became a request, after its `start`; the connection is closed after it."""
+        body = self.body("none")
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in self.headers)
+        return b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (start, _BARE, lines, len(body), body)
 
 
 def of_refusal(refusal: Refusal) -> Problem:

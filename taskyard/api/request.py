@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from taskyard.api.stream import Stream
+
 
 class HungUp(Exception):
     """The client is gone; nobody waits for an answer."""
@@ -13,18 +15,20 @@ class HungUp(Exception):
 
 @dataclass(slots=True)
 class Response:
-    """An answer: its status code, its header lines as bytes (each with its CRLF), and its body."""
+    """An answer: its status code, its header lines as bytes (each with its CRLF), and its body, or a stream of it."""
 
     status: int
     head: bytes
     body: bytes
+    stream: Stream | None = None
 
 
 class Request:
     """A request's head, its body as it comes, and whether the client is still there.
 
     `headers` have lower-case names; one that comes twice is one list. `query` is as sent, `path` without
-    percent signs. `on_wait` is called when the body is waited for, `on_take` when some of it was taken.
+    percent signs. `on_wait` is called when the body is waited for, `on_take` when some of it was taken. `old`: the
+    client speaks HTTP/1.0; `upgrade`: it wants the connection to become a WebSocket.
     """
 
     __slots__ = (
@@ -36,11 +40,13 @@ class Request:
         "held",
         "keep",
         "method",
+        "old",
         "on_take",
         "on_wait",
         "path",
         "peer",
         "query",
+        "upgrade",
         "whole",
     )
 
@@ -62,6 +68,7 @@ class Request:
         self.on_wait = on_wait
         self.on_take = on_take
         self.keep = False  # whether the client wants to keep the connection
+        self.old = self.upgrade = False
         self.whole = False  # whether all of the body has come
         self.gone = False  # whether the client has left
         self.held = 0  # bytes of the body that came and were not taken

@@ -9,6 +9,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from itertools import islice
 
+from taskyard.api.answering import Answering
 from taskyard.api.connection import Connection
 from taskyard.api.deadlines import SWEEP_S
 from taskyard.api.limits import Limits
@@ -27,7 +28,7 @@ class HttpServer:
         self.answer = answer
         self.limits = Limits.of(settings)
         self.stopping = False
-        self.connections: set[Connection] = set()
+        self.connections: set[Answering] = set()
         self._starts: dict[int, bytes] = {}
         self._listeners: list[asyncio.Server] = []
         self._sweep: asyncio.Handle | None = None
@@ -88,12 +89,12 @@ class HttpServer:
             self._starts[status] = known
         return known
 
-    def opened(self, connection: Connection) -> bool:
+    def opened(self, connection: Answering) -> bool:
         """A connection is there; whether there is room for it."""
         self.connections.add(connection)
         return len(self.connections) <= self.limits.connections
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: Answering) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
         if self.stopping and not self.connections:
@@ -103,7 +104,7 @@ class HttpServer:
         self._starts.clear()  # the date
         self._sweep_on(iter(list(self.connections)))
 
-    def _sweep_on(self, left: Iterator[Connection]) -> None:
+    def _sweep_on(self, left: Iterator[Answering]) -> None:
         """Sweep some of those that are left; what came meanwhile is served before the others."""
         loop = asyncio.get_running_loop()
         now = loop.time()
