@@ -35,7 +35,7 @@ from benchmarks.yard import (
 )
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
-from taskyard.host.transport.port import Limits
+from taskyard.host.transport.port import Bounds
 
 CONNECTIONS = 64
 SERVERS = 10
@@ -86,11 +86,11 @@ async def latencies(url: str, body: bytes, token: str, seconds: int) -> list[flo
     """An open loop of `RATE` POSTs a second; ms from each one's due time to its answer."""
     client = Client(AddressPolicy())
     headers = [(b"Authorization", b"Bearer " + token.encode())]
-    limits = Limits(total_ms=60_000, body_max=1 << 20)
+    bounds = Bounds(total_ms=60_000, body_max=1 << 20)
     took: list[float] = []
 
     async def one(due: float) -> None:
-        reply = await client.post(url, headers, body, limits, pool_key="load", max_connections=64)
+        reply = await client.post(url, headers, body, bounds, pool_key="load", max_connections=64)
         took.append((time.perf_counter() - due) * 1000)
         if reply.status != 200:
             raise RuntimeError(f"{reply.status}: {reply.body!r}")

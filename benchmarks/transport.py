@@ -18,7 +18,7 @@ from typing import cast
 
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
-from taskyard.host.transport.port import Limits
+from taskyard.host.transport.port import Bounds
 from tests.support.aio import LOOPS
 from tests.support.nginx import Nginx
 
@@ -32,7 +32,7 @@ HEADERS = (
 LOCATIONS = """
     location = /predict { default_type application/json; return 200 '{"status":"completed","result":{"ok":true}}'; }
 """
-LIMITS = Limits(total_ms=60_000, body_max=8_388_608)
+BOUNDS = Bounds(total_ms=60_000, body_max=8_388_608)
 
 Load = Callable[[float], Awaitable[int]]  # until when (loop time) -> exchanges done
 
@@ -94,7 +94,7 @@ async def transport(url: str, connections: int, until: float) -> int:
     async def worker() -> int:
         done = 0
         while loop.time() < until:
-            reply = await client.post(url, HEADERS, BODY, LIMITS, pool_key="server", max_connections=connections)
+            reply = await client.post(url, HEADERS, BODY, BOUNDS, pool_key="server", max_connections=connections)
             assert reply.status == 200
             done += 1
         return done

@@ -25,8 +25,6 @@ from taskyard.wire.texts import kept, kept_object
 UPDATE = Reader(TaskUpdate)
 TEXT_BYTES = 4096
 CODE_BYTES = 256
-# A callback is answered when it was decided, or after so long.
-DECIDED_WITHIN_S = 2.0
 RETRY_AFTER_MS = 1000
 _ATTEMPT = re.compile(r"([1-9][0-9]{0,9})-([A-Za-z0-9_-]{16,128})", re.ASCII)
 
@@ -143,7 +141,7 @@ async def too_large(call: Call) -> None:
 async def _decide(call: Call, fact: facts.CalledBack) -> Answer:
     decided = call.node.put(fact)
     try:
-        async with asyncio.timeout(DECIDED_WITHIN_S):
+        async with asyncio.timeout(call.node.settings.callback_wait / 1000):
             result = await asyncio.shield(decided)
     except TimeoutError:
         # On one node a callback is stored by the turn that decides it: until then nothing may be promised.

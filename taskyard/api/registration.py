@@ -18,8 +18,6 @@ from taskyard.wire.servers import Endpoints, Registration, Server, ServerPatch, 
 
 REGISTRATION = Reader(Registration)
 PATCH = Reader(ServerPatch)
-# A registration is answered when the first check ended, or after so long.
-CHECKED_WITHIN_MS = 1000
 
 
 def _check_urls(call: Call, endpoints: Endpoints | SomeEndpoints) -> None:
@@ -81,7 +79,7 @@ async def register(call: Call, body: Registration) -> Answer:
     """POST /api/servers"""
     done = await call.ask(_fact(call, body.id, body, patch=False), ServerDone)
     _warn(call, body.endpoints.predict, done)
-    await call.until(call.node.wait_checked(done.server_id, CHECKED_WITHIN_MS))
+    await call.until(call.node.wait_checked(done.server_id, call.node.settings.registration_wait))
     view = call.node.server(done.server_id)
     return ServerRegistered(server_id=done.server_id, status=done.status if view is None else view.status)
 

@@ -12,7 +12,7 @@ import msgspec
 from taskyard.domain.server import Server
 from taskyard.engine.facts import Checked, Fact
 from taskyard.engine.plan import Check
-from taskyard.host.transport.port import Limits, Reply, Transport, TransportError
+from taskyard.host.transport.port import Bounds, Reply, Transport, TransportError
 
 HEALTH_ANSWER_MOST = 64 * 1024
 CAPABILITIES_MOST = 256
@@ -55,10 +55,10 @@ class Checks:
         began = time.monotonic()
         url = server.health_url
         capabilities: tuple[str, ...] | None = None
-        limits = Limits(total_ms=self._limit_ms, body_max=HEALTH_ANSWER_MOST, connect_ms=self._limit_ms)
+        bounds = Bounds(total_ms=self._limit_ms, body_max=HEALTH_ANSWER_MOST, connect_ms=self._limit_ms)
         try:
             async with asyncio.timeout(self._limit_ms / 1000):
-                reply = await self._transport.get(url, (), limits, pool_key=f"{server.id} health", max_connections=2)
+                reply = await self._transport.get(url, (), bounds, pool_key=f"{server.id} health", max_connections=2)
             error, capabilities = read_health(reply, server.id)
         except TransportError as failure:
             error = str(failure)

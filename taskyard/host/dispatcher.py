@@ -15,12 +15,10 @@ from taskyard.engine.plan import Abort, Dispatch
 from taskyard.host.answers import read_failure, read_reply
 from taskyard.host.budget import Budget
 from taskyard.host.keys import Keys
-from taskyard.host.transport.port import Limits, Lines, Reply, Transport, TransportError, lines
+from taskyard.host.transport.port import Bounds, Lines, Reply, Transport, TransportError, lines
 from taskyard.settings import Settings
 
 log = structlog.get_logger()
-# The engine ends an attempt at its limit; the transport's own limit stands behind it.
-AFTER_LIMIT_MS = 10_000
 CANCEL_ANSWER_MOST = 64 * 1024
 _encode = msgspec.json.encode
 
@@ -99,7 +97,7 @@ class Dispatcher:
             server.predict,
             self._head(effect, server),
             self._body(effect, payload),
-            self._limits(effect),
+            self._bounds(effect),
             pool_key=server.id,
             max_connections=server.max_concurrent + 1,
             done=partial(self._sent, effect, server.is_async),
@@ -154,7 +152,7 @@ class Dispatcher:
                 server.predict,
                 self._head(effect, server),
                 self._body(effect, payload),
-                self._limits(effect),
+                self._bounds(effect),
                 pool_key=server.id,
                 max_connections=server.max_concurrent + 1,
             )
@@ -169,13 +167,17 @@ class Dispatcher:
             effect.task_id, effect.attempt, reply, server_is_async=server_is_async, responded_at=self._now()
         )
 
-    def _limits(self, effect: Dispatch) -> Limits:
+    def _bounds(self, effect: Dispatch) -> Bounds:
         settings = self._settings
-        return Limits(
-            total_ms=max(1, effect.limit_at - self._now()) + AFTER_LIMIT_MS,
+        return Bounds(
+            # The engine ends an attempt at its limit; the transport's own limit stands behind it.
+            total_ms=max(1, effect.limit_at - self._now()) + settings.answer_grace,
             body_max=settings.result_max_bytes,
             connect_ms=settings.connect_timeout,
             silence_ms=settings.silence_timeout,
+            head_max=settings.answer_head_bytes,
+            head_lines=settings.answer_head_lines,
+            idle_ms=settings.backend_keep_alive,
         )
 
     def _head(self, effect: Dispatch, server: Server) -> Lines:
@@ -218,7 +220,7 @@ class Dispatcher:
         ]
 
     async def _ask_to_stop(self, effect: Abort, url: str) -> None:
-        limits = Limits(
+        bounds = Bounds(
             total_ms=max(1, self._settings.linger),
             body_max=CANCEL_ANSWER_MOST,
             connect_ms=self._settings.connect_timeout,
@@ -229,7 +231,7 @@ class Dispatcher:
                 url,
                 self._authorization(effect.server_id, effect.api_key),
                 body,
-                limits,
+                bounds,
                 pool_key=f"{effect.server_id} cancel",
                 max_connections=4,
             )

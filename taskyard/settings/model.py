@@ -134,6 +134,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     budget_wait: Annotated[int, _is("duration", "A body's wait for room in `memory_budget`; then 503.", 0, HOUR)] = (
         5 * SECOND
     )
+    callback_wait: Annotated[int, _is("duration", "A callback's wait to be decided.", 1, HOUR)] = 2 * SECOND
     inbox_submissions: Annotated[int, _is("whole", "Submissions that wait for their turn; past it 503.", 1, 10**7)] = (
         20_000
     )
@@ -192,6 +193,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     silence_timeout: Annotated[int, _is("duration", "A backend's silence within its answer's body.", 1, HOUR)] = (
         30 * SECOND
     )
+    answer_grace: Annotated[
+        int, _is("duration", "An attempt's connection is given up so long after its limit at the latest.", 0, HOUR)
+    ] = 10 * SECOND
+    answer_head_bytes: Annotated[int, _is("size", "The head of a backend's answer.", 1024, MIB)] = 64 * KIB
+    answer_head_lines: Annotated[int, _is("whole", "Header lines of a backend's answer.", 8, 1000)] = 64
+    backend_keep_alive: Annotated[
+        int, _is("duration", "An unused connection to a backend server is kept so long at most.", 0, DAY)
+    ] = MINUTE
+    registration_wait: Annotated[
+        int, _is("duration", "A registration's wait for the server's first health check.", 0, MINUTE)
+    ] = SECOND
     check_timeout: Annotated[int, _is("duration", "A health check, DNS included.", 1, MINUTE, bare=True)] = 2 * SECOND
     offline_grace: Annotated[
         int,

@@ -14,28 +14,22 @@ Names are resolved by the policy alone, no proxy is read from the environment, n
 """
 
 import asyncio
-import errno
-import os
-import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
-from ipaddress import IPv4Address
 from typing import Any
 
 from taskyard.host.budget import Budget
-from taskyard.host.transport.address import Address, AddressPolicy
+from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.connection import Connection, Stale
+from taskyard.host.transport.dialing import Dialer
 from taskyard.host.transport.pool import Pool
-from taskyard.host.transport.port import Headers, Limits, Lines, Reply, Unreached, lines
+from taskyard.host.transport.port import Bounds, Headers, Lines, Reply, Unreached, lines
 from taskyard.host.transport.reading import Reading
 from taskyard.host.transport.target import Target, parse
 
 SWEEP_S = 1.0  # between two looks at the deadlines, when none is due earlier
 SWEEP_MIN_S = 0.05  # at least; a deadline is kept to within this
-# Descriptors and memory: what this process, or this machine, may lack for a while.
-OWN_WANTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-WANT_PAUSE_S = 0.1
 TARGETS_MAX = 4096  # URLs kept taken apart
 NO_END = 1 << 62  # bytes
 
@@ -50,10 +44,9 @@ class Client:
     def __init__(
         self, policy: AddressPolicy, *, tls: ssl.SSLContext | None = None, budget: Budget | None = None
     ) -> None:
-        self._policy = policy
         self._reading = Reading(Budget(NO_END) if budget is None else budget, self._connections)
-        self._tls = tls
         self._loop = asyncio.get_running_loop()
+        self._dialer = Dialer(policy, tls, self._loop)
         self._targets: dict[str, Target] = {}
         self._pools: dict[str, dict[tuple[str, str, int], Pool]] = {}
         self._retired: set[Pool] = set()  # forgotten, but with exchanges under way
@@ -65,7 +58,7 @@ class Client:
         url: str,
         headers: Headers | Lines,
         body: bytes | Sequence[bytes],
-        limits: Limits,
+        bounds: Bounds,
         *,
         pool_key: str,
         max_connections: int,
@@ -80,14 +73,14 @@ class Client:
         fields = headers if isinstance(headers, bytes) else lines(headers)
         head = b"%b%d\r\n%b\r\n" % (target.post, size, fields)
         request = (head, *parts)
-        return self._exchange(target, request, len(head) + size, limits, pool_key, max_connections)
+        return self._exchange(target, request, len(head) + size, bounds, pool_key, max_connections)
 
     def post_now(
         self,
         url: str,
         head: Lines,
         body: Sequence[bytes],
-        limits: Limits,
+        bounds: Bounds,
         *,
         pool_key: str,
         max_connections: int,
@@ -107,20 +100,20 @@ class Client:
             return None
         size = sum(map(len, body))
         first = b"%b%d\r\n%b\r\n" % (target.post, size, head)
-        total_at = now + limits.total_ms / 1000
+        total_at = now + bounds.total_ms / 1000
         if self._sweep is None or total_at < self._sweep.when():
             self._watch(total_at)
-        waiter = connection.exchange((first, *body), len(first) + size, limits, total_at=total_at, connect_ms=0)
+        waiter = connection.exchange((first, *body), len(first) + size, bounds, total_at=total_at, connect_ms=0)
         waiter.add_done_callback(partial(_settled, connection, done))
         return waiter
 
-    async def get(self, url: str, headers: Headers, limits: Limits, *, pool_key: str, max_connections: int) -> Reply:
+    async def get(self, url: str, headers: Headers, bounds: Bounds, *, pool_key: str, max_connections: int) -> Reply:
         target = self._targets.get(url) or self._target(url)
         head = b"%b%b\r\n" % (target.get, lines(headers))
         try:
-            return await self._exchange(target, (head,), len(head), limits, pool_key, max_connections)
+            return await self._exchange(target, (head,), len(head), bounds, pool_key, max_connections)
         except Stale:
-            return await self._exchange(target, (head,), len(head), limits, pool_key, max_connections, fresh=True)
+            return await self._exchange(target, (head,), len(head), bounds, pool_key, max_connections, fresh=True)
 
     def forget(self, pool_key: str) -> None:
         for pool in self._pools.pop(pool_key, {}).values():
@@ -148,14 +141,14 @@ class Client:
         target: Target,
         request: Sequence[bytes],
         size: int,
-        limits: Limits,
+        bounds: Bounds,
         pool_key: str,
         max_connections: int,
         *,
         fresh: bool = False,
     ) -> Reply:
         started = self._loop.time()
-        total_at = started + limits.total_ms / 1000
+        total_at = started + bounds.total_ms / 1000
         try:
             pool = self._pools[pool_key][target.origin]
         except KeyError:
@@ -166,13 +159,13 @@ class Client:
         while connection is None:
             connection = await pool.wait(self._loop, total_at)
             if connection is None:
-                connection, connect_ms = await self._open(pool, target, limits, total_at)
+                connection, connect_ms = await self._open(pool, target, bounds, total_at)
             elif connection.ended:  # since it was handed over
                 connection.close()
                 connection = None
         if self._sweep is None or total_at < self._sweep.when():
             self._watch(total_at)
-        waiter = connection.exchange(request, size, limits, total_at=total_at, connect_ms=connect_ms)
+        waiter = connection.exchange(request, size, bounds, total_at=total_at, connect_ms=connect_ms)
         del request  # once it is written its memory is free, however long the answer takes
         try:
             return await waiter
@@ -196,100 +189,24 @@ class Client:
         pool = self._pools.setdefault(pool_key, {})[target.origin] = Pool(1, self._watch, self._reading)
         return pool
 
-    # Connecting -------------------------------------------------------------------------------------------------------
-
-    async def _open(self, pool: Pool, target: Target, limits: Limits, total_at: float) -> tuple[Connection, int]:
+    async def _open(self, pool: Pool, target: Target, bounds: Bounds, total_at: float) -> tuple[Connection, int]:
         """Opens a connection under a leave from `pool`. Returns it and the ms it took. Raises Unreached."""
         started = self._loop.time()
         try:
-            connection = await self._connect(pool, target, min(total_at, started + limits.connect_ms / 1000))
+            connection = await self._dialer.connect(pool, target, min(total_at, started + bounds.connect_ms / 1000))
         except BaseException:
             pool.gave_up()
             raise
+        if self._closed:
+            pool.gave_up()
+            connection.close()
+            raise Unreached("the client is closed")
         pool.joined(connection)
         if connection.ended:
             connection.close()
             early = "ended the connection, or spoke on it, before a request was sent"
             raise Unreached(f"{target.place} {early}", f"the server {early}")
         return connection, int((self._loop.time() - started) * 1000)
-
-    async def _connect(self, pool: Pool, target: Target, deadline: float) -> Connection:
-        """Tries the host's checked addresses in order; each gets an even share of the time that is left."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                addresses = await self._policy.resolve(target.host, target.port)
-        except TimeoutError:
-            raise Unreached(
-                f"{target.host} could not be resolved in time", "its name was not resolved in time"
-            ) from None
-        except OSError as error:
-            why = _reason(error)
-            raise Unreached(f"{target.host} could not be resolved: {why}", f"its name: {why}") from None
-        failures: list[str] = []
-        shown: dict[str, None] = {}
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            now = self._loop.time()
-            until = now + (deadline - now) / left
-            try:
-                return await self._dial_when_possible(pool, target, address, until)
-            except TimeoutError:
-                failures.append(f"{address}: no connection in time")
-                shown["no connection in time"] = None
-            except OSError as error:
-                failures.append(f"{address}: {_reason(error)}")
-                # The words about a certificate may name the host.
-                trust = isinstance(error, ssl.SSLCertVerificationError)
-                shown["certificate not trusted" if trust else _reason(error)] = None
-        raise Unreached(
-            f"no connection to {target.place} ({'; '.join(failures)})", f"no connection to it: {'; '.join(shown)}"
-        )
-
-    async def _dial_when_possible(self, pool: Pool, target: Target, address: Address, until: float) -> Connection:
-        """Waits while it is this process that lacks what a connection takes: the server must not be blamed for it.
-
-        Raises TimeoutError when there is no connection by `until`, or what was lacking then.
-        """
-        want: OSError | None = None
-        try:
-            async with asyncio.timeout_at(until):
-                while True:
-                    try:
-                        want = None
-                        return await self._dial(pool, target, address)
-                    except OSError as error:
-                        if error.errno not in OWN_WANTS:
-                            raise
-                        want = error
-                    await asyncio.sleep(WANT_PAUSE_S)
-        except TimeoutError:
-            if want is not None:
-                raise want from None
-            raise
-
-    async def _dial(self, pool: Pool, target: Target, address: Address) -> Connection:
-        loop = self._loop
-        family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            await loop.sock_connect(sock, (str(address), target.port))
-            tls = self._context() if target.scheme == "https" else None
-            name = target.host.removesuffix(".") if tls else None
-            _, connection = await loop.create_connection(
-                lambda: Connection(pool, loop, sock), sock=sock, ssl=tls, server_hostname=name
-            )
-        except BaseException:
-            sock.close()
-            raise
-        if self._closed:
-            connection.close()
-            raise Unreached("the client is closed")
-        return connection
-
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-        return self._tls
 
     # Deadlines --------------------------------------------------------------------------------------------------------
 
@@ -328,14 +245,3 @@ def _settled(
     if waiter.cancelled() and connection.waiter is waiter:
         connection.close()
     done(waiter)
-
-
-def _reason(error: OSError) -> str:
-    """What went wrong, in the words of the operating system or of TLS."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or 'the handshake failed'}"
-    if isinstance(error, socket.gaierror):
-        return str(error.strerror)
-    return os.strerror(error.errno) if error.errno else "the connection was closed in the handshake"

@@ -15,13 +15,10 @@ from typing import Protocol, cast
 
 import httptools
 
-from taskyard.host.transport.port import Broken, Limits, Reply, Silent, TooLarge, TransportError
+from taskyard.host.transport.fields import idle_s, merged, size_of, text
+from taskyard.host.transport.port import Bounds, Broken, Reply, Silent, TooLarge, TransportError
 
-HEAD_LINES = 64  # header lines of an answer, those of interim answers included
-IDLE_S = 60.0  # an unused connection is closed after so long
-IDLE_MARGIN_S = 1.0  # closed so much earlier than the server's own Keep-Alive timeout, or at half of a shorter one
 JOIN_MAX = 65_536  # bytes; a smaller request is joined into one buffer, a larger one is not copied
-VALUE_MAX = 256  # characters kept of a header's value
 
 
 class Home(Protocol):
@@ -55,9 +52,9 @@ class Connection(asyncio.Protocol):
     """`exchange` sends a request; the future it returns gets the `Reply` or a `TransportError`."""
 
     __slots__ = (
-        "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_lines", "_head_max", "_held", "_home",
-        "_keep", "_lines", "_loop", "_loose", "_parser", "_parts", "_paused", "_sent_at", "_silence", "_size", "_sock",
-        "_speaking", "_status", "_total", "_transport", "_until_end", "body_max", "closed", "deadline", "gone",
+        "_bounds", "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_lines", "_held", "_home",
+        "_keep", "_lines", "_loop", "_loose", "_parser", "_parts", "_paused", "_sent_at", "_size", "_sock", "_speaking",
+        "_status", "_total", "_transport", "_until_end", "body_max", "closed", "deadline", "gone",
         "idle_since", "reused", "waiter",
     )  # fmt: skip
 
@@ -79,7 +76,7 @@ class Connection(asyncio.Protocol):
     # The caller's side ------------------------------------------------------------------------------------------------
 
     def exchange(
-        self, request: Sequence[bytes], size: int, limits: Limits, *, total_at: float, connect_ms: int
+        self, request: Sequence[bytes], size: int, bounds: Bounds, *, total_at: float, connect_ms: int
     ) -> asyncio.Future[Reply]:
         """Writes the request's parts, `size` bytes in all. `total_at` is the loop time when all time has passed."""
         self._connect_ms = connect_ms
@@ -88,9 +85,8 @@ class Connection(asyncio.Protocol):
         self._lines: list[tuple[bytes, bytes]] = []
         self._status = self._size = self._head_lines = self._loose = 0
         self._speaking = self._complete = False
-        self._silence = limits.silence_ms / 1000
-        self.body_max = limits.body_max
-        self._head_max = limits.head_max
+        self._bounds = bounds
+        self.body_max = bounds.body_max
         self._total = self.deadline = total_at
         self._sent_at = self._head_at = self._loop.time()
         if size <= JOIN_MAX:
@@ -126,8 +122,8 @@ class Connection(asyncio.Protocol):
                 Silent("the whole time has passed without a whole answer", total=True, status=self._known_status)
             )
         else:
-            silence = f"{self._silence * 1000:.0f} ms"
-            self._fail(Silent(f"silent for {silence} within the answer", total=False, status=self._known_status))
+            silence = f"silent for {self._bounds.silence_ms} ms within the answer"
+            self._fail(Silent(silence, total=False, status=self._known_status))
 
     def pause(self) -> None:
         """Reads no more of the answer under way, until `resume`."""
@@ -144,7 +140,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _allow_silence(self) -> None:
-        self.deadline = min(self._total, self._loop.time() + self._silence)
+        self.deadline = min(self._total, self._loop.time() + self._bounds.silence_ms / 1000)
         self._home.watch(self.deadline)
 
     def close(self) -> None:
@@ -176,8 +172,8 @@ class Connection(asyncio.Protocol):
             self._keep = False  # bytes after the answer
         if self._complete:
             self._finish()
-        elif self._loose > self._head_max:
-            self._fail(self._broken(f"more than {self._head_max} bytes of head, chunk framing or trailers"))
+        elif self._loose > self._bounds.head_max:
+            self._fail(self._broken(f"more than {self._bounds.head_max} bytes of head, chunk framing or trailers"))
         elif self._speaking:
             self._allow_silence()
             if self._size > self._held:
@@ -227,10 +223,11 @@ class Connection(asyncio.Protocol):
         status = parser.get_status_code()
         fields = {name.lower(): value for name, value in lines}
         if len(fields) < len(lines):
-            fields = _merged(lines)
+            fields = merged(lines)
         self._head_lines += len(lines)
-        if self._head_lines > HEAD_LINES or self._loose > self._head_max < _size(lines):
-            self._refuse(self._broken(f"a head of more than {HEAD_LINES} lines or {self._head_max} bytes"))
+        bounds = self._bounds
+        if self._head_lines > bounds.head_lines or self._loose > bounds.head_max < size_of(lines):
+            self._refuse(self._broken(f"a head of more than {bounds.head_lines} lines or {bounds.head_max} bytes"))
         if 100 <= status < 200 and status != 101:
             lines.clear()
             return
@@ -279,9 +276,9 @@ class Connection(asyncio.Protocol):
         retry_after = fields.get(b"retry-after")
         reply = Reply(
             self._status,
-            fields.get(b"content-type", b"")[:VALUE_MAX].decode("latin-1"),
-            "" if encoding is None or encoding.lower() == b"identity" else _text(encoding).lower(),
-            None if retry_after is None else _text(retry_after),
+            text(fields.get(b"content-type", b"")),
+            "" if encoding is None or encoding.lower() == b"identity" else text(encoding).lower(),
+            None if retry_after is None else text(retry_after),
             parts[0] if len(parts) == 1 else b"".join(parts),
             self._connect_ms,
             int((self._head_at - self._sent_at) * 1000),
@@ -294,8 +291,7 @@ class Connection(asyncio.Protocol):
         if self._keep and not self.closed and not self._transport.get_write_buffer_size():
             self.reused = True
             self.idle_since = now = self._loop.time()
-            offer = fields.get(b"keep-alive")
-            self.deadline = now + (IDLE_S if offer is None else _idle_time(offer))
+            self.deadline = now + idle_s(self._bounds.idle_ms / 1000, fields.get(b"keep-alive"))
             self._home.released(self)
         else:
             self.close()
@@ -318,29 +314,3 @@ class Connection(asyncio.Protocol):
     @property
     def _known_status(self) -> int | None:
         return self._status or None
-
-
-def _merged(lines: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The fields by name in lower case; one that comes twice is one list (RFC 9110 §5.3)."""
-    fields: dict[bytes, bytes] = {}
-    for name, value in lines:
-        name = name.lower()
-        fields[name] = fields[name] + b", " + value if name in fields else value
-    return fields
-
-
-def _size(lines: list[tuple[bytes, bytes]]) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in lines)
-
-
-def _text(value: bytes) -> str:
-    return value[:VALUE_MAX].decode("latin-1")
-
-
-def _idle_time(offer: bytes) -> float:
-    """Seconds to keep an unused connection after a `Keep-Alive: timeout=<seconds>`."""
-    for part in offer.lower().split(b","):
-        name, _, value = part.strip().partition(b"=")
-        if name == b"timeout" and value.isdigit() and len(value) < 6:
-            return min(IDLE_S, max(int(value) / 2, int(value) - IDLE_MARGIN_S))
-    return IDLE_S

@@ -25,7 +25,7 @@ def lines(headers: Headers) -> Lines:
     return Lines(text)
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Bounds(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How long and how large one exchange may be. Times are ms, sizes are bytes."""
 
     total_ms: int  # from the call to the last byte of the answer, waiting for a free connection included
@@ -33,6 +33,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     connect_ms: int = 5_000  # name, TCP and TLS together, all addresses of a name included
     silence_ms: int = 30_000  # without a byte, once the answer has begun
     head_max: int = 65_536  # the answer's head, interim answers and trailers included
+    head_lines: int = 64  # of an answer, those of interim answers included
+    idle_ms: int = 60_000  # an unused connection is kept at most
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -105,7 +107,7 @@ class Transport(Protocol):
         url: str,
         headers: Headers | Lines,
         body: bytes | Sequence[bytes],
-        limits: Limits,
+        bounds: Bounds,
         *,
         pool_key: str,
         max_connections: int,
@@ -123,7 +125,7 @@ class Transport(Protocol):
         url: str,
         head: Lines,
         body: Sequence[bytes],
-        limits: Limits,
+        bounds: Bounds,
         *,
         pool_key: str,
         max_connections: int,
@@ -134,7 +136,7 @@ class Transport(Protocol):
         None when no connection is free now: nothing was sent. Cancelling the future closes the connection.
         """
 
-    async def get(self, url: str, headers: Headers, limits: Limits, *, pool_key: str, max_connections: int) -> Reply:
+    async def get(self, url: str, headers: Headers, bounds: Bounds, *, pool_key: str, max_connections: int) -> Reply:
         """As `post`, without a body. Sent once more when a reused connection turns out to be closed unanswered."""
 
     def forget(self, pool_key: str) -> None:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from taskyard.host.transport.port import Broken, Limits, Reply, Silent, TooLarge
+from taskyard.host.transport.port import Bounds, Broken, Reply, Silent, TooLarge
 from tests.support.aio import run
-from tests.support.asking import LIMITS, asking, post_once
+from tests.support.asking import BOUNDS, asking, post_once
 from tests.support.nginx import Nginx
 
 
@@ -41,7 +41,7 @@ def test_what_nginx_sees(loop: str, nginx: Nginx) -> None:
     async def main() -> tuple[Reply, Reply, Reply]:
         async with asking(nginx.url) as ask:
             posted = await ask.client.post(
-                nginx.url + "/seen?a=b%20c", [(b"X-Extra", b"value")], b"{}", LIMITS, pool_key="s", max_connections=1
+                nginx.url + "/seen?a=b%20c", [(b"X-Extra", b"value")], b"{}", BOUNDS, pool_key="s", max_connections=1
             )
             return posted, await ask.get("/seen"), await ask.get("/agent")
 
@@ -97,7 +97,7 @@ def test_a_file_comes_whole(loop: str, nginx: Nginx, size: int) -> None:
 
 
 def test_a_file_over_the_limit_is_cut_off(loop: str, nginx: Nginx) -> None:
-    (nginx.files / "too-large").write_bytes(b"x" * (LIMITS.body_max + 1))
+    (nginx.files / "too-large").write_bytes(b"x" * (BOUNDS.body_max + 1))
 
     async def main(path: str) -> None:
         async with asking(nginx.url) as ask:
@@ -115,7 +115,7 @@ def test_a_slow_answer_ends_with_the_whole_time(loop: str, nginx: Nginx) -> None
     async def main() -> None:
         async with asking(nginx.url) as ask:
             with pytest.raises(Silent) as caught:
-                await ask.get("/slow/slow", Limits(total_ms=300, body_max=150_000))
+                await ask.get("/slow/slow", Bounds(total_ms=300, body_max=150_000))
             assert caught.value.total
 
     run(main(), loop)

@@ -5,15 +5,14 @@ import asyncio
 import pytest
 
 from taskyard.host.transport import client as client_module
-from taskyard.host.transport import connection as connection_module
 from taskyard.host.transport import pool as pool_module
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
 from taskyard.host.transport.connection import Connection
 from taskyard.host.transport.pool import Pool
-from taskyard.host.transport.port import Limits, Silent, Transport, Unreached
+from taskyard.host.transport.port import Bounds, Silent, Transport, Unreached
 from tests.support.aio import run, until
-from tests.support.asking import LIMITS, asking
+from tests.support.asking import BOUNDS, asking
 from tests.support.rude import Rude
 
 
@@ -95,9 +94,9 @@ def test_servers_and_origins_share_nothing(loop: str, rude: Rude) -> None:
     async def main() -> None:
         async with asking(rude.url) as ask:
             await ask.post("/ok")
-            await ask.client.post(rude.url + "/ok", (), b"", LIMITS, pool_key="other", max_connections=1)
+            await ask.client.post(rude.url + "/ok", (), b"", BOUNDS, pool_key="other", max_connections=1)
             elsewhere = rude.url.replace("127.0.0.1", "localhost")
-            await ask.client.post(elsewhere + "/ok", (), b"", LIMITS, pool_key="server", max_connections=1)
+            await ask.client.post(elsewhere + "/ok", (), b"", BOUNDS, pool_key="server", max_connections=1)
 
     run(main(), loop)
     assert rude.accepted == 3
@@ -109,7 +108,7 @@ def test_a_waiter_whose_time_passes_has_sent_nothing(loop: str, rude: Rude) -> N
             first = asyncio.create_task(ask.post("/gate", connections=1))
             await asyncio.to_thread(rude.events.wait, "at gate")
             with pytest.raises(Silent) as caught:
-                await ask.post("/ok", limits=Limits(total_ms=80, body_max=10), connections=1)
+                await ask.post("/ok", bounds=Bounds(total_ms=80, body_max=10), connections=1)
             assert (caught.value.total, caught.value.sent) == (True, False)
             rude.events.add("open")
             assert (await first).status == 200
@@ -201,7 +200,7 @@ def test_forget_closes_what_is_idle_and_lets_the_busy_finish(loop: str, rude: Ru
 def test_a_forgotten_exchange_keeps_its_deadline_and_waiters_are_unreached(loop: str, rude: Rude) -> None:
     async def main() -> None:
         async with asking(rude.url) as ask:
-            busy = asyncio.create_task(ask.post("/silent", limits=Limits(total_ms=1_000, body_max=10), connections=1))
+            busy = asyncio.create_task(ask.post("/silent", bounds=Bounds(total_ms=1_000, body_max=10), connections=1))
             waits = asyncio.create_task(ask.post("/ok", connections=1))
             await asyncio.to_thread(rude.events.wait, "silent")
             ask.client.forget("server")
@@ -227,12 +226,11 @@ def test_a_closed_client_is_unreached(loop: str, rude: Rude) -> None:
 
 
 def test_an_unused_connection_is_closed_in_time(loop: str, rude: Rude, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "IDLE_S", 0.05)
     monkeypatch.setattr(client_module, "SWEEP_S", 0.02)
 
     async def main() -> None:
         async with asking(rude.url) as ask:
-            await ask.post("/ok")
+            await ask.post("/ok", bounds=Bounds(total_ms=60_000, body_max=10, idle_ms=50))
             await asyncio.to_thread(rude.events.wait, "connection ended")
             await until(lambda: not ask.client._pools)  # an empty pool is dropped, and the sweep rests
             assert ask.client._sweep is None

@@ -11,14 +11,14 @@ import pytest
 
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
-from taskyard.host.transport.port import AddressDenied, Broken, Limits, Reply, Silent, Unreached
+from taskyard.host.transport.port import AddressDenied, Bounds, Broken, Reply, Silent, Unreached
 from tests.support.aio import run
-from tests.support.asking import LIMITS, asking, post_once
+from tests.support.asking import BOUNDS, asking, post_once
 from tests.support.certificates import self_signed, server_context
 from tests.support.nginx import free_port
 from tests.support.rude import Rude
 
-QUICK = Limits(total_ms=30_000, body_max=1_000, connect_ms=1_000)
+QUICK = Bounds(total_ms=30_000, body_max=1_000, connect_ms=1_000)
 
 
 class Names:
@@ -36,10 +36,10 @@ class Names:
         return entries.pop(0) if len(entries) > 1 else entries[0]
 
 
-def post_by(loop: str, names: Names, url: str, limits: Limits = QUICK) -> Reply:
+def post_by(loop: str, names: Names, url: str, bounds: Bounds = QUICK) -> Reply:
     async def main() -> Reply:
         async with asking(url, AddressPolicy(resolver=names)) as ask:
-            return await ask.post("/number", limits=limits)
+            return await ask.post("/number", bounds=bounds)
 
     return run(main(), loop)
 
@@ -79,7 +79,7 @@ def test_a_resolver_that_hangs_ends_with_the_connect_limit(loop: str) -> None:
     async def main() -> None:
         async with asking("http://slow-name", AddressPolicy(resolver=hang)) as ask:
             with pytest.raises(Unreached, match="in time"):
-                await ask.post("/", limits=Limits(total_ms=30_000, body_max=10, connect_ms=60))
+                await ask.post("/", bounds=Bounds(total_ms=30_000, body_max=10, connect_ms=60))
 
     run(main(), loop)
 
@@ -103,11 +103,11 @@ def deaf() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    "limits", [Limits(total_ms=30_000, body_max=10, connect_ms=120), Limits(total_ms=120, body_max=10)]
+    "bounds", [Bounds(total_ms=30_000, body_max=10, connect_ms=120), Bounds(total_ms=120, body_max=10)]
 )
-def test_a_connection_that_takes_too_long(loop: str, deaf: int, limits: Limits) -> None:
+def test_a_connection_that_takes_too_long(loop: str, deaf: int, bounds: Bounds) -> None:
     with pytest.raises(Unreached, match="in time"):
-        post_once(loop, f"http://127.0.0.1:{deaf}", "/", limits=limits)
+        post_once(loop, f"http://127.0.0.1:{deaf}", "/", bounds=bounds)
 
 
 def test_a_deaf_address_leaves_time_for_the_next(loop: str, deaf: int) -> None:
@@ -118,7 +118,7 @@ def test_a_deaf_address_leaves_time_for_the_next(loop: str, deaf: int) -> None:
             second.setblocking(False)
             policy = AddressPolicy(resolver=Names(both=[["127.0.0.1", "127.0.0.2"]]))
             async with asking(f"http://both:{deaf}", policy) as ask:
-                post = asyncio.create_task(ask.post("/", limits=QUICK))
+                post = asyncio.create_task(ask.post("/", bounds=QUICK))
                 running = asyncio.get_running_loop()
                 sock, _ = await running.sock_accept(second)
                 with closing(sock):
@@ -155,7 +155,7 @@ def test_a_server_that_never_accepts_is_silent_since_the_request_was_sent(loop: 
     with closing(socket.create_server(("127.0.0.1", 0), backlog=8)) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(Silent) as caught:
-            post_once(loop, f"http://127.0.0.1:{port}", "/", limits=Limits(total_ms=600, body_max=10))
+            post_once(loop, f"http://127.0.0.1:{port}", "/", bounds=Bounds(total_ms=600, body_max=10))
         assert (caught.value.total, caught.value.sent) == (True, True)
 
 
@@ -264,8 +264,8 @@ def tls_post(loop: str, url: str, trusted: Path | None, path: str = "/number") -
     async def main() -> Reply:
         client = Client(AddressPolicy(), tls=ssl.create_default_context(cafile=trusted) if trusted else None)
         try:
-            first = await client.post(url + path, (), b"{}", LIMITS, pool_key="s", max_connections=1)
-            second = await client.post(url + path, (), b"x" * 200_000, LIMITS, pool_key="s", max_connections=1)
+            first = await client.post(url + path, (), b"{}", BOUNDS, pool_key="s", max_connections=1)
+            second = await client.post(url + path, (), b"x" * 200_000, BOUNDS, pool_key="s", max_connections=1)
             assert second.status == first.status
             return second
         finally:
@@ -321,7 +321,7 @@ def test_https_to_a_server_without_tls(loop: str, rude: Rude, secure: tuple[Rude
     async def main() -> None:
         async with asking(f"https://127.0.0.1:{rude.port}") as ask:
             with pytest.raises(Unreached):
-                await ask.post("/number", limits=QUICK)
+                await ask.post("/number", bounds=QUICK)
 
     run(main(), loop)
 
@@ -345,7 +345,7 @@ def test_cancelling_within_tls_closes_at_once(loop: str, secure: tuple[Rude, Pat
     async def main() -> None:
         client = Client(AddressPolicy(), tls=ssl.create_default_context(cafile=pem))
         task = asyncio.create_task(
-            client.post(server.url + "/silent", (), b"", LIMITS, pool_key="s", max_connections=1)
+            client.post(server.url + "/silent", (), b"", BOUNDS, pool_key="s", max_connections=1)
         )
         await asyncio.to_thread(server.events.wait, "silent")
         task.cancel()

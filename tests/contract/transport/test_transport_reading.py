@@ -6,20 +6,20 @@ import time
 import pytest
 
 from taskyard.host.budget import Budget
-from taskyard.host.transport.port import Limits
+from taskyard.host.transport.port import Bounds
 from tests.support.aio import run, until
 from tests.support.asking import Asker, asking
 from tests.support.rude import Rude
 
 HALF, WHOLE = 100_000, 200_000  # bytes of /halves
-LARGE = Limits(total_ms=60_000, body_max=1_000_000, silence_ms=60_000, connect_ms=30_000)
+LARGE = Bounds(total_ms=60_000, body_max=1_000_000, silence_ms=60_000, connect_ms=30_000)
 
 
 async def halves(ask: Asker, rude: Rude, budget: Budget, count: int) -> "list[asyncio.Task[bytes]]":
     """Posts whose answers are half read, one after the other."""
 
     async def one() -> bytes:
-        return (await ask.post("/halves", limits=LARGE, connections=count)).body
+        return (await ask.post("/halves", bounds=LARGE, connections=count)).body
 
     tasks = []
     for number in range(count):
@@ -49,7 +49,7 @@ def test_an_answer_that_fails_gives_its_bytes_back(loop: str, rude: Rude, path: 
         budget = Budget(1_000_000)
         async with asking(rude.url, budget=budget) as ask:
             with pytest.raises(Exception, match="answer"):
-                await ask.post(path, limits=Limits(total_ms=60_000, body_max=150_000, silence_ms=150))
+                await ask.post(path, bounds=Bounds(total_ms=60_000, body_max=150_000, silence_ms=150))
             assert budget.used == 0
 
     run(main(), loop)
@@ -76,9 +76,9 @@ def test_no_large_answer_is_read_while_others_use_the_budget_up(loop: str, rude:
             rude.events.add("open")
             await asyncio.to_thread(rude.events.wait, "whole", 2)
             # Whatever the loop had to read by now it would have read; small answers are read nevertheless.
-            small = Limits(total_ms=30_000, body_max=1000)
+            small = Bounds(total_ms=30_000, body_max=1000)
             for _ in range(3):
-                assert (await ask.get("/ok", limits=small)).body == b"{}"
+                assert (await ask.get("/ok", bounds=small)).body == b"{}"
             assert not any(task.done() for task in tasks)
             assert budget.used == 1_000_000 + 2 * HALF
             budget.release(1_000_000)
@@ -129,8 +129,8 @@ def test_a_server_is_not_called_silent_while_nobody_listens(loop: str, rude: Rud
     async def main() -> None:
         budget = Budget(1_000_000)
         async with asking(rude.url, budget=budget) as ask:
-            limits = Limits(total_ms=60_000, body_max=1_000_000, silence_ms=1_000)
-            task = asyncio.create_task(ask.post("/halves", limits=limits))
+            bounds = Bounds(total_ms=60_000, body_max=1_000_000, silence_ms=1_000)
+            task = asyncio.create_task(ask.post("/halves", bounds=bounds))
             await until(lambda: budget.used == HALF)
             budget.add(1_000_000)
             rude.events.add("open")

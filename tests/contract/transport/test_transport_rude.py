@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from taskyard.host.transport.port import Broken, Limits, Reply, Silent, TooLarge
+from taskyard.host.transport.port import Bounds, Broken, Reply, Silent, TooLarge
 from tests.support.aio import run, until
-from tests.support.asking import LIMITS, asking, post_once
+from tests.support.asking import BOUNDS, asking, post_once
 from tests.support.rude import BEHAVIOURS, Rude
 
-QUICK = Limits(total_ms=800, body_max=150_000, silence_ms=60_000)
-CURT = Limits(total_ms=60_000, body_max=150_000, silence_ms=150)
+QUICK = Bounds(total_ms=800, body_max=150_000, silence_ms=60_000)
+CURT = Bounds(total_ms=60_000, body_max=150_000, silence_ms=150)
 
 ANSWERS = {  # path: status, body, whether the connection is used again
     "/ok": (200, b"{}", True),
@@ -86,11 +86,11 @@ BROKEN = {  # path: the status known by then, a word of the message
 
 TOO_LARGE = ("/big-with-length", "/big-promise", "/big-until-close", "/big-chunked", "/endless-body")
 
-SILENT = {  # path: limits, total, status
+SILENT = {  # path: bounds, total, status
     "/silent": (QUICK, True, None),
     "/silent-in-head": (CURT, False, None),
     "/silent-in-body": (CURT, False, 200),
-    "/silent-after-interim": (Limits(total_ms=400, body_max=10, silence_ms=100), True, None),
+    "/silent-after-interim": (Bounds(total_ms=400, body_max=10, silence_ms=100), True, None),
     "/trickle": (QUICK, True, 200),
 }
 
@@ -144,21 +144,21 @@ def test_a_body_over_the_limit_is_cut_off_while_reading(loop: str, rude: Rude, p
 def test_a_body_of_exactly_the_limit_is_taken(loop: str, rude: Rude) -> None:
     size = 400_000
     for path in ("/big-with-length", "/big-until-close"):
-        reply = post_once(loop, rude.url, path, limits=Limits(total_ms=30_000, body_max=size))
+        reply = post_once(loop, rude.url, path, bounds=Bounds(total_ms=30_000, body_max=size))
         assert reply.body == b"x" * size
         with pytest.raises(TooLarge):
-            post_once(loop, rude.url, path, limits=Limits(total_ms=30_000, body_max=size - 1))
+            post_once(loop, rude.url, path, bounds=Bounds(total_ms=30_000, body_max=size - 1))
 
 
 @pytest.mark.parametrize("path", SILENT)
 def test_silence_is_cut_off(loop: str, rude: Rude, path: str) -> None:
-    limits, total, status = SILENT[path]
+    bounds, total, status = SILENT[path]
     started = time.monotonic()
     with pytest.raises(Silent) as caught:
-        post_once(loop, rude.url, path, limits=limits)
+        post_once(loop, rude.url, path, bounds=bounds)
     took_ms = (time.monotonic() - started) * 1000
     assert (caught.value.total, caught.value.status, caught.value.sent) == (total, status, True)
-    limit = limits.total_ms if total else limits.silence_ms
+    limit = bounds.total_ms if total else bounds.silence_ms
     assert took_ms >= limit - 20  # that it was this limit and not the other, `total` says
     rude.events.wait("closed by client")
 
@@ -219,7 +219,7 @@ def test_a_header_cannot_end_its_line(rude: Rude, header: tuple[bytes, bytes]) -
     async def main() -> None:
         async with asking(rude.url) as ask:
             with pytest.raises(ValueError, match="header"):
-                await ask.client.post(rude.url + "/ok", [header], b"", LIMITS, pool_key="s", max_connections=1)
+                await ask.client.post(rude.url + "/ok", [header], b"", BOUNDS, pool_key="s", max_connections=1)
 
     run(main())
     assert rude.accepted == 0
@@ -323,7 +323,7 @@ def test_a_get_that_breaks_on_a_new_connection_is_not_repeated(loop: str, rude: 
 def test_cancelling_closes_the_connection_at_once(loop: str, rude: Rude, path: str) -> None:
     async def main() -> None:
         async with asking(rude.url) as ask:
-            task = asyncio.create_task(ask.post(path, limits=Limits(total_ms=60_000, body_max=10_000)))
+            task = asyncio.create_task(ask.post(path, bounds=Bounds(total_ms=60_000, body_max=10_000)))
             await until(lambda: "silent" in rude.events.seen)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
