@@ -1,0 +1,19 @@
+/**
+ * What stands where a list would: nothing yet, nothing that matches, or what keeps the page from showing it.
+ */
+
+import { html } from "../vendor/preact.js";
+
+/** @param {{title: string, text?: unknown, children?: unknown, level?: 2 | 3}} props */
+export function Empty({ title, text, children }) {
+  return html`<div class="empty">
+    <h2>${title}</h2>
+    ${text && html`<p>${text}</p>`}
+    ${children && html`<div class="actions">${children}</div>`}
+  </div>`;
+}
+
+/** Grey bars in the place of what is on its way: nothing jumps when it comes. @param {{rows?: number}} props */
+export function Loading({ rows = 6 }) {
+  return html`<div class="loading" aria-busy="true">${Array.from({ length: rows }, () => html`<div></div>`)}</div>`;
+}

@@ -1,0 +1,71 @@
+/**
+ * What a page shows of one call: loaded when it stands, anew when its path changes, and again every so often while the
+ * page is seen and not held. The old answer stays until the new one is there.
+ */
+
+import { get } from "../core/api.js";
+import { t } from "../core/i18n.js";
+import { state } from "../core/live.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { Empty, Loading } from "./empty.js";
+
+/**
+ * @typedef {{data: any, raw: string, error: import("../core/api.js").ApiError | null, loading: boolean, reload: () => Promise<void>}} Loaded
+ */
+
+/**
+ * @param {string | null} path `null`: nothing is asked
+ * @param {{every?: number}} [how] `every`: ms between calls; without it only `reload` calls again
+ * @returns {Loaded}
+ */
+export function useLoad(path, { every } = {}) {
+  const [kept, setKept] = useState({ path: "", data: /** @type {any} */ (null), raw: "", error: /** @type {any} */ (null) });
+  const alive = useRef(/** @type {AbortController | null} */ (null));
+  const load = async () => {
+    if (path === null) return;
+    alive.current?.abort();
+    const asked = new AbortController();
+    alive.current = asked;
+    try {
+      const { data, raw } = await get(path, { signal: asked.signal });
+      if (!asked.signal.aborted) setKept({ path, data, raw, error: null });
+    } catch (error) {
+      if (!asked.signal.aborted) setKept((now) => ({ ...(now.path === path ? now : { path, data: null, raw: "" }), error }));
+    }
+  };
+  useEffect(() => {
+    void load();
+    const timer = every && setInterval(() => {
+      if (!document.hidden && state.peek() !== "held") void load();
+    }, every);
+    return () => {
+      clearInterval(timer);
+      alive.current?.abort();
+    };
+  }, [path, every]);
+  const same = kept.path === path;
+  // Another filter's rows stay, dimmed, until the new ones are there; another page's do not.
+  return { data: kept.data, raw: kept.raw, error: same ? kept.error : null, loading: path !== null && !same, reload: load };
+}
+
+/**
+ * What stands where nothing could be loaded: why, and the way on.
+ * @param {{error: import("../core/api.js").ApiError, reload: () => unknown, missing?: {title: string, text: string}, children?: unknown}} props
+ */
+export function Problem({ error, reload, missing, children }) {
+  if (error.status === 404 && missing) return html`<${Empty} title=${missing.title} text=${missing.text}>${children}</${Empty}>`;
+  if (error.status === 403) return html`<${Empty} title=${t("problem.forbidden")} text=${error.details} />`;
+  return html`<${Empty} title=${t(error.status === 0 ? "problem.unreachable" : "problem.failed")} text=${error.details || error.error}>
+    <button type="button" class="button" onClick=${reload}>${t("problem.again")}</button>
+  </${Empty}>`;
+}
+
+/**
+ * What is loaded, what is in its way, or grey bars meanwhile.
+ * @param {{loaded: Loaded, missing?: {title: string, text: string}, children: (data: any) => unknown, rows?: number}} props
+ */
+export function Shown({ loaded, missing, children, rows }) {
+  if (loaded.error && !loaded.data) return html`<${Problem} error=${loaded.error} reload=${loaded.reload} missing=${missing} />`;
+  if (!loaded.data) return html`<${Loading} rows=${rows} />`;
+  return children(loaded.data);
+}
