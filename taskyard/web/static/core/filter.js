@@ -40,3 +40,19 @@ export function written(members, names) {
 function quoted(value) {
   return /\s/.test(value) ? `"${value}"` : value;
 }
+
+const UNITS = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/**
+ * A time as it is typed, as ms since the epoch: `2h` (ago), `2026-11-24`, `2026-11-24T14:00`, or ms; `null` for no time.
+ * @param {string} text
+ * @param {number} now ms
+ * @returns {number | null}
+ */
+export function timeOf(text, now) {
+  const ago = /^(\d+)([mhd])$/.exec(text);
+  if (ago) return now - Number(ago[1]) * UNITS[/** @type {"m" | "h" | "d"} */ (ago[2])];
+  if (/^\d{11,}$/.test(text)) return Number(text);
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? null : at;
+}

@@ -72,8 +72,8 @@ function ServerForm({ server, preset, then, close }) {
     action=${t(server ? "server.save" : "server.add_do")} onSubmit=${submit} onClose=${close}>
     <div class="fields">
       <${Field} label=${t("server.name")} value=${form.name} onInput=${set("name")} required autofocus />
-      <${Field} label=${t("server.predict")} value=${form.predict} onInput=${predict} required mono placeholder="http://gpu-1:9000/predict" hint=${t("server.predict_hint")} />
-      <${Field} label=${t("server.health")} value=${form.health} onInput=${set("health")} required mono placeholder="http://gpu-1:9000/health" />
+      <${Field} label=${t("server.predict_url")} value=${form.predict} onInput=${predict} required mono placeholder="http://gpu-1:9000/predict" hint=${t("server.predict_hint")} />
+      <${Field} label=${t("server.health_url")} value=${form.health} onInput=${set("health")} required mono placeholder="http://gpu-1:9000/health" />
       <${Field} label=${t("server.key")} value=${form.apiKey} onInput=${set("apiKey")} type="password" hint=${t(server ? "server.key_kept" : "server.key_hint")} />
       <${Words} label=${t("server.capabilities")} words=${form.capabilities} onChange=${set("capabilities")} suggested=${wanted} />
       <div class="pair">
