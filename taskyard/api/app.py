@@ -20,6 +20,7 @@ from taskyard.api import (
     backup,
     bulk,
     callbacks,
+    events,
     facets,
     failures,
     history,
@@ -39,6 +40,7 @@ from taskyard.api.answering import HELD_BYTES
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
 from taskyard.api.call import NOBODY, Call, Reply
 from taskyard.api.cors import Cors
+from taskyard.api.live.hub import Hub
 from taskyard.api.operation import Operation
 from taskyard.api.origin import check_change
 from taskyard.api.pages import Pages
@@ -91,6 +93,7 @@ TABLE: tuple[Operation, ...] = (
     *servers.OPERATIONS,
     *statistics.OPERATIONS,
     *why.OPERATIONS,
+    *events.OPERATIONS,
     *overview.OPERATIONS,
     *failures.OPERATIONS,
     *facets.OPERATIONS,
@@ -103,10 +106,11 @@ TABLE: tuple[Operation, ...] = (
 class App:
     """The API of one node."""
 
-    def __init__(self, node: NodePort, bulk_jobs: BulkJobs) -> None:
+    def __init__(self, node: NodePort, bulk_jobs: BulkJobs, live: Hub) -> None:
         settings = node.settings
         self.node = node
         self.bulk = bulk_jobs
+        self.live = live
         self._verifier = Verifier(
             [secret.reveal() for secret in settings.jwt_secret],
             [secret.reveal() for secret in settings.service_jwt_secret],
@@ -183,6 +187,7 @@ class App:
         call = Call(
             self.node,
             self.bulk,
+            self.live,
             who,
             args,
             headers,
@@ -253,7 +258,9 @@ class App:
 
     def _lost(self, request: Request, request_id: str, out: list[Header]) -> Reply:
         """A path that is none, for a browser: the dashboard says so."""
-        call = Call(self.node, self.bulk, NOBODY, (), request.headers, request, request_id, False, b"", [], out)
+        call = Call(
+            self.node, self.bulk, self.live, NOBODY, (), request.headers, request, request_id, False, b"", [], out
+        )
         return self._pages.show(call, 404)
 
     def _reply(self, call: Call, answer: Answer | Reply) -> Reply:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskyard.api.problems import Header, Problem, of_refusal
 from taskyard.api.request import HungUp, Request
@@ -15,6 +15,9 @@ from taskyard.engine.plan import Refusal, Result
 from taskyard.host.bulk import BulkJobs
 from taskyard.host.port import NodePort
 from taskyard.tokens import Principal
+
+if TYPE_CHECKING:
+    from taskyard.api.live.hub import Hub
 
 R = TypeVar("R", bound=Result)
 W = TypeVar("W")
@@ -42,6 +45,7 @@ class Call:
 
     node: NodePort
     bulk: BulkJobs
+    live: Hub
     who: Principal
     args: tuple[str, ...]
     request_headers: dict[bytes, bytes]
@@ -62,6 +66,13 @@ class Call:
     def owner(self) -> str | None:
         """Whose tasks the caller may see and change; `None`: all."""
         return None if "admin" in self.who.roles else self.who.sub
+
+    def alone(self) -> Call:
+        """The same caller, who asks again later and of whom nothing else is kept; no client waits."""
+        language = self.request_headers.get(b"accept-language")
+        headers = {} if language is None else {b"accept-language": language}
+        request = Request("GET", self.request.path, b"", headers, "", _nothing, _nothing)
+        return replace(self, request=request, request_headers=headers, raw=b"", warnings=[], headers=[])
 
     def let_go(self) -> None:
         """Give the body's bytes back to the budget before the answer: what they say is stored."""
@@ -93,6 +104,10 @@ class Call:
         finally:
             gone.cancel()
             waiter.cancel()
+
+
+def _nothing() -> None:
+    """What a request without a client tells it."""
 
 
 def granted(result: Result, kind: type[R]) -> R:

@@ -22,14 +22,15 @@ class Cors:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._local = local
 
-    def _allows(self, origin: bytes) -> bool:
+    def allows(self, origin: bytes) -> bool:
+        """Whether pages of this origin may call."""
         return origin in self._origins or (self._local and _LOCAL.fullmatch(origin) is not None)
 
     def headers(self, origin: bytes | None) -> list[Header]:
         """What every answer to this origin carries."""
         if origin is None:
             return []
-        if not self._allows(origin):
+        if not self.allows(origin):
             return [(b"vary", b"Origin")]
         return [
             (b"access-control-allow-origin", origin),
@@ -39,7 +40,7 @@ class Cors:
 
     def preflight(self, origin: bytes | None, methods: str) -> list[Header]:
         """What the answer to a preflight carries beyond `headers`."""
-        if origin is None or not self._allows(origin):
+        if origin is None or not self.allows(origin):
             return []
         return [
             (b"access-control-allow-methods", methods.encode()),

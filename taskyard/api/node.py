@@ -16,6 +16,7 @@ import structlog
 
 from taskyard.api.app import App
 from taskyard.api.descriptors import take_all
+from taskyard.api.live.hub import Hub
 from taskyard.api.server import BACKLOG, HttpServer
 from taskyard.host.bulk import BulkJobs
 from taskyard.host.errors import StartError
@@ -89,10 +90,11 @@ def _refused(host: str, port: int, error: OSError) -> str:
 class Running:
     """A node with its HTTP server. `stop()` drains both; `wait()` ends when they have."""
 
-    def __init__(self, node: Node, server: HttpServer, bulk: BulkJobs, port: int) -> None:
+    def __init__(self, node: Node, server: HttpServer, bulk: BulkJobs, live: Hub, port: int) -> None:
         self.node = node
         self.server = server
         self.port = port
+        self.live = live
         self._bulk = bulk
         self._stopping: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
@@ -108,6 +110,7 @@ class Running:
 
     async def _drain(self) -> None:
         log.info("node_draining")
+        self.live.close()
         await self._bulk.close()
         await self.node.drain()
 
@@ -129,8 +132,8 @@ async def start(settings: Settings) -> Running:
         port: int = sockets[0].getsockname()[1]
         settings = msgspec.structs.replace(settings, port=port)
         node = Node(settings)
-        bulk = BulkJobs(node)
-        server = HttpServer(App(node, bulk), settings)
+        bulk, live = BulkJobs(node), Hub(node)
+        server = HttpServer(App(node, bulk, live), settings)
         await node.start([listener.getsockname()[:2] for listener in sockets])
     except BaseException:
         for listener in sockets:
@@ -138,7 +141,7 @@ async def start(settings: Settings) -> Running:
         raise
     await server.start_on(sockets)
     log.info("listening", host=settings.host, port=port, url=settings.public_base())
-    return Running(node, server, bulk, port)
+    return Running(node, server, bulk, live, port)
 
 
 async def _run(settings: Settings, on_ready: Callable[[Settings], None]) -> None:

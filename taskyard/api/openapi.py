@@ -20,6 +20,7 @@ TAGS = {
     "Tasks": "Submit tasks, follow them, cancel or retry them.",
     "Servers": "The backend servers that do the work.",
     "Statistics": "Figures of the whole yard.",
+    "Events": "What changes, as it does.",
     "Load Balancer": "How servers are picked.",
     "Session": "A browser's session: a token kept in a cookie.",
     "Node": "The node itself. No token is needed, but for `/metrics` from another machine.",
@@ -148,6 +149,8 @@ def _answers(operation: Operation) -> dict[str, Any]:
         "content": {operation.media: {"schema": schema}},
     }
     found: dict[str, Any] = {"200": good}
+    if operation.upgrades:
+        found = {"101": {"description": "From now on the connection is a WebSocket."}}
     if operation.path == "/":
         good["content"]["text/html"] = {"schema": {"type": "string"}}
     errors = dict(_COMMON)

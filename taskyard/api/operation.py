@@ -66,6 +66,7 @@ class Operation:
     errors: dict[int, str] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     hidden: bool = False
+    upgrades: bool = False
 
     @property
     def has_body(self) -> bool:

@@ -19,14 +19,14 @@ def check_change(headers: dict[bytes, bytes], public_base: str) -> None:
     origin = headers.get(b"origin", b"").decode("latin-1").lower()
     if not origin:
         raise Problem(FOREIGN, "with a cookie a change needs the header Origin; programs send a Bearer token instead")
-    if headers.get(b"sec-fetch-site", b"same-origin") != b"same-origin" or not _ours(origin, headers, public_base):
+    if headers.get(b"sec-fetch-site", b"same-origin") != b"same-origin" or not ours(origin, headers, public_base):
         raise Problem(FOREIGN, f"this change came from a page of {origin[:200]!r}, which is not this node's")
     media = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media != "application/json":
         raise Problem(UNSUPPORTED, "with a cookie the Content-Type must be application/json")
 
 
-def _ours(origin: str, headers: dict[bytes, bytes], public_base: str) -> bool:
+def ours(origin: str, headers: dict[bytes, bytes], public_base: str) -> bool:
     scheme, _, authority = origin.partition("://")
     if scheme not in ("http", "https") or not authority:
         return False

@@ -117,7 +117,7 @@ def query_of(call: Call, filter_: TaskFilter | BulkFilter, *, before: str | None
     )
 
 
-def _earlier(store: Store, record: Record) -> list[AttemptRow]:
+def earlier(store: Store, record: Record) -> list[AttemptRow]:
     """What a row of a list needs of a task's history: one that waits has its latest start there alone."""
     queue = record.queue
     if queue is None or not queue.attempts:
@@ -138,7 +138,7 @@ async def list_tasks(call: Call, page: TaskPage) -> Answer:
 
     def read(store: Store) -> TaskList:
         found = store.tasks(query)
-        rows = [task_row(record, _earlier(store, record)) for record in found.records]
+        rows = [task_row(record, earlier(store, record)) for record in found.records]
         return TaskList(tasks=rows, next_cursor=found.next_before and pack(found.next_before, call.owner))
 
     return await call.node.read(read)

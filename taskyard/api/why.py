@@ -10,13 +10,13 @@ from taskyard.api.operation import NO_QUERY, USERS, NoQuery, Operation
 from taskyard.api.problems import CONFLICT
 from taskyard.api.tasks import no_task, task_id_of
 from taskyard.api.views import status_of, words_of
-from taskyard.api.words import language, told
+from taskyard.api.words import Language, language, told
 from taskyard.domain.outcomes import Outcome, Status
 from taskyard.engine.funnel import Left
 from taskyard.engine.position import Ahead
 from taskyard.engine.rows import AttemptRow, Record
 from taskyard.engine.why import Code, Reason
-from taskyard.host.port import NodePort, WaitingTask
+from taskyard.host.port import NodePort, WaitingLanes, WaitingTask
 from taskyard.store.port import Store
 from taskyard.wire.base import Answer
 from taskyard.wire.why import Action, FunnelStep, Lanes, LeftOut, OtherLanes, OtherReason, WaitingLane, Why
@@ -191,10 +191,8 @@ def _bring_back(node: NodePort, server_id: str) -> Iterator[Action]:
         yield Action(code="check_now", method="POST", path=f"{path}/check", body=None)
 
 
-async def lanes(call: Call, _: NoQuery) -> Answer:
-    """GET /api/lanes"""
-    waiting = call.node.waiting(LANES_MOST)
-    words = language(call.header(b"accept-language"))
+def lanes_shown(waiting: WaitingLanes, words: Language) -> Lanes:
+    """Lanes as they are shown in a language."""
     return Lanes(
         as_of=waiting.as_of,
         lanes=[
@@ -213,6 +211,11 @@ async def lanes(call: Call, _: NoQuery) -> Answer:
         ],
         other=OtherLanes(lanes=waiting.other_lanes, queued=waiting.other_queued),
     )
+
+
+async def lanes(call: Call, _: NoQuery) -> Answer:
+    """GET /api/lanes"""
+    return lanes_shown(call.node.waiting(LANES_MOST), language(call.header(b"accept-language")))
 
 
 OPERATIONS = (

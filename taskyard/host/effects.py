@@ -35,12 +35,14 @@ from taskyard.host.metrics import Metrics
 from taskyard.host.port import End
 from taskyard.host.transport.port import Transport
 from taskyard.host.waiters import Waiters
+from taskyard.host.watched import Watched
 
 log = structlog.get_logger()
 
 
 class Effects:
-    """Carries out committed plans. `ended` and `changed` are waited for by task, `checked` by server.
+    """Carries out committed plans. `ended` and `changed` are waited for by task, `checked` by server; `watched` are
+    tasks that somebody follows.
 
     The results that the dispatcher booked in `budget` are given back once they are stored.
     """
@@ -68,6 +70,7 @@ class Effects:
         self.ended: Waiters[str, End] = Waiters()
         self.changed: Waiters[str, Status] = Waiters()
         self.checked: Waiters[str, Checked] = Waiters()
+        self.watched = Watched()
 
     def expect(self, fact: Fact) -> asyncio.Future[Result]:
         """Give a fact a number, and return the future of its answer."""
@@ -87,6 +90,8 @@ class Effects:
                 self._release(fact)
             elif isinstance(fact, Checked):
                 self.checked.wake(fact.server_id, fact)
+        if self.watched:
+            self.watched.note(plan)
         if self.ended:
             results = dict(plan.writes.results)
             for row in plan.writes.ended:

@@ -32,13 +32,14 @@ from taskyard.host.keys import Keys, load_keys
 from taskyard.host.loop import TurnLoop
 from taskyard.host.metrics import Metrics
 from taskyard.host.opening import open_store
-from taskyard.host.port import End, LiveCounts, ServerView, WaitingLanes, WaitingTask
+from taskyard.host.port import End, FleetColumns, LiveCounts, ServerView, WaitingLanes, WaitingTask
 from taskyard.host.storage import Storage
 from taskyard.host.sweeper import Sweeper
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
-from taskyard.host.views import live_counts, server_view
+from taskyard.host.views import fleet_columns, live_counts, server_view
 from taskyard.host.waiting import Board, waiting_task
+from taskyard.host.watched import Watched
 from taskyard.settings import Settings
 from taskyard.store.port import Store, StoreError
 
@@ -228,6 +229,15 @@ class Node:
         """See `NodePort.server`."""
         server = self._known().fleet.servers.get(server_id)
         return server_view(server) if server is not None else None
+
+    def fleet(self) -> FleetColumns:
+        """See `NodePort.fleet`."""
+        return fleet_columns(self._known())
+
+    @property
+    def watched(self) -> Watched:
+        """See `NodePort.watched`."""
+        return self._effects.watched
 
     def address_denied(self, url: str) -> str | None:
         """See `NodePort.address_denied`."""

@@ -18,6 +18,7 @@ from taskyard.engine.rows import EndedTask, Record
 from taskyard.engine.why import Why
 from taskyard.host.backup import Backups
 from taskyard.host.errors import Overloaded
+from taskyard.host.watched import Watched
 from taskyard.settings import Settings
 from taskyard.store.port import Store
 
@@ -65,6 +66,17 @@ class LiveCounts:
     pending: int
     processing: int
     oldest_pending_at: int | None
+
+
+class FleetColumns(NamedTuple):
+    """What changes of all servers by the second, in columns: the same place in each is one server. `ms` is the decaying
+    average of its completed attempts' run times, over their types alike; `None` before there is one."""
+
+    ids: list[str]
+    status: list[str]
+    active: list[int]
+    slots: list[int]
+    ms: list[int | None]
 
 
 class WaitingTask(NamedTuple):
@@ -155,6 +167,13 @@ class NodePort(Protocol):
 
     def server(self, server_id: str) -> ServerView | None:
         """One server."""
+
+    def fleet(self) -> FleetColumns:
+        """What changes of all servers by the second, those being removed excepted."""
+
+    @property
+    def watched(self) -> Watched:
+        """Tasks that somebody follows."""
 
     def address_denied(self, url: str) -> str | None:
         """Why the address policy denies an endpoint URL as far as can be told without resolving it, or `None`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from taskyard.domain.fleet import Lane
 from taskyard.domain.server import Server
 from taskyard.engine.memory import Memory
-from taskyard.host.port import LiveCounts, ServerView
+from taskyard.host.port import FleetColumns, LiveCounts, ServerView
 
 
 def server_view(server: Server) -> ServerView:
@@ -43,6 +43,22 @@ def server_view(server: Server) -> ServerView:
         score=round(health.score, 1),
         load=server.load,
     )
+
+
+def fleet_columns(memory: Memory) -> FleetColumns:
+    """All servers but those being removed, in columns."""
+    servers = [server for server in memory.fleet.servers.values() if server.removing_until is None]
+    return FleetColumns(
+        [server.id for server in servers],
+        [server.status for server in servers],
+        [server.active for server in servers],
+        [server.max_concurrent for server in servers],
+        [_average(server.averages) for server in servers],
+    )
+
+
+def _average(by_type: dict[str, float]) -> int | None:
+    return round(sum(by_type.values()) / len(by_type)) if by_type else None
 
 
 def live_counts(memory: Memory) -> LiveCounts:

@@ -145,6 +145,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     waiting_calls_per_sub: Annotated[
         int, _is("whole", "Calls of one subject that wait for tasks; past it 429.", 1, 10**6)
     ] = 4096
+    event_streams: Annotated[
+        int, _is("whole", "Streams of events and WebSockets that are open; past it 503.", 1, 10**6)
+    ] = 10_000
+    event_streams_per_sub: Annotated[int, _is("whole", "Of these, how many of one subject; past it 429.", 1, 10**6)] = (
+        1000
+    )
+    event_tasks: Annotated[int, _is("whole", "Different tasks that all streams watch; past it 503.", 1, 10**7)] = 50_000
+    event_interval: Annotated[
+        int, _is("duration", "From one event of a topic to the next, at least.", 10, MINUTE)
+    ] = SECOND
+    event_silence: Annotated[
+        int, _is("duration", "A stream on which nothing happens tells the time so often.", 10, HOUR)
+    ] = 15 * SECOND
     bulk_jobs: Annotated[int, _is("whole", "Bulk changes that run at once; past it 503.", 1, 10**4)] = 32
     bulk_jobs_per_sub: Annotated[int, _is("whole", "Bulk changes of one subject; past it 503.", 1, 10**4)] = 4
     bulk_jobs_kept: Annotated[int, _is("whole", "Ended bulk changes that can be asked about.", 0, 10**6)] = 1000

@@ -1,0 +1,97 @@
+"""One listener: what it wants to be told, and what it has been told. How that is written is its own business.
+
+It holds no events: the hub works out what is new to it whenever its client can take something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from taskyard.api.call import Call
+from taskyard.api.live.channel import Channel, Event, Topic
+from taskyard.api.live.watches import Watch
+from taskyard.api.stream import Outlet, Piece
+from taskyard.tokens import LEEWAY_S
+
+if TYPE_CHECKING:
+    from taskyard.api.live.hub import Hub
+
+
+class Bundle:
+    """Events that go out together, in order, and the id that whoever has got them all may go on from."""
+
+    __slots__ = ("_piece", "events", "mark")
+
+    def __init__(self, events: Sequence[Event], mark: bytes) -> None:
+        self.events = events
+        self.mark = mark
+        self._piece: Piece | None = None
+
+    @property
+    def piece(self) -> Piece:
+        """As a piece of a `text/event-stream`, made once. The id comes last, in an event without data, which clients
+        keep and do not show: it must not be theirs before all the others are."""
+        if self._piece is None:
+            self._piece = Piece(b"%bid: %b\n\n" % (b"".join([event.sse for event in self.events]), self.mark))
+        return self._piece
+
+
+class Viewer:
+    """A stream that the hub feeds.
+
+    `seen` is the tick up to which all was told, `sent_at` the tick of the last word; `behind`: some watched task
+    changed since. `topics` and `wanted` are what it begins with.
+    """
+
+    def __init__(self, hub: Hub, call: Call, topics: Sequence[Topic], wanted: Sequence[str]) -> None:
+        self.call = call
+        self.owner = call.owner
+        self.subject = call.who.sub
+        self.topics = topics
+        self.wanted = wanted
+        self.channels: tuple[Channel, ...] = ()
+        self.watches: dict[str, Watch] = {}
+        self.seen = self.sent_at = -1
+        self.behind = False
+        self.left = False
+        self.outlet: Outlet
+        self._hub = hub
+        self._until_ms = (call.who.expires_s + LEEWAY_S) * 1000
+
+    def expired(self, now: int) -> bool:
+        """Whether its token has (`now`: ms)."""
+        return now >= self._until_ms
+
+    # --- what the connection tells ------------------------------------------------------------------------------------
+
+    def open(self, outlet: Outlet) -> None:
+        self.outlet = outlet
+        self._hub.join(self)
+
+    def ready(self) -> None:
+        self._hub.serve(self)
+
+    def gone(self) -> None:
+        self._hub.leave(self)
+
+    def heard(self, data: bytes) -> None:
+        raise NotImplementedError  # a stream that does not listen is never told
+
+    # --- what the hub tells -------------------------------------------------------------------------------------------
+
+    def begin(self, asked: Sequence[str], unknown: Sequence[str]) -> None:
+        """What it wanted is there; of the tasks it asked for these are not known to it."""
+        raise NotImplementedError
+
+    def send(self, bundle: Bundle) -> None:
+        """Write something that is new to it."""
+        raise NotImplementedError
+
+    def silence(self, now: Event) -> None:
+        """Nothing happened for a while: say that all is well."""
+        raise NotImplementedError
+
+    def end(self, reason: str) -> None:
+        """Say why, and end."""
+        raise NotImplementedError
