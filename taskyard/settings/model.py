@@ -152,9 +152,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         1000
     )
     event_tasks: Annotated[int, _is("whole", "Different tasks that all streams watch; past it 503.", 1, 10**7)] = 50_000
-    event_interval: Annotated[
-        int, _is("duration", "From one event of a topic to the next, at least.", 10, MINUTE)
-    ] = SECOND
+    event_interval: Annotated[int, _is("duration", "From one event of a topic to the next, at least.", 10, MINUTE)] = (
+        SECOND
+    )
     event_silence: Annotated[
         int, _is("duration", "A stream on which nothing happens tells the time so often.", 10, HOUR)
     ] = 15 * SECOND
