@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from taskyard.prove.torture.field import register
-from taskyard.prove.torture.processes import listens, program, steady_port
+from taskyard.prove.processes import listens, program, steady_port
 from tests.support.nodes import NodeProcess, until
 
 PATIENCE_S = 90

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from taskyard.prove.torture.field import register
-from taskyard.prove.torture.processes import listens, program, steady_port
+from taskyard.prove.processes import listens, program, steady_port
 from tests.support.nodes import NodeProcess, until
 
 TIMES = 100

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from taskyard.api.descriptors import connections_within
-from taskyard.prove.torture.processes import steady_port
+from taskyard.prove.processes import steady_port
 from tests.overload.yard import Yard, p99, running, timed
 from tests.support.nodes import ROOT, NodeProcess, token, until
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from taskyard.prove.torture.calls import Caller
 from taskyard.prove.torture.field import register
-from taskyard.prove.torture.processes import listens, program, steady_port
+from taskyard.prove.processes import listens, program, steady_port
 from tests.support.nodes import ROOT, NodeProcess, token, until
 
 

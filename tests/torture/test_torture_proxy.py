@@ -8,7 +8,7 @@ from pathlib import Path
 
 from taskyard.prove.torture.calls import BROKEN, Message, listen
 from taskyard.prove.torture.network import Network
-from taskyard.prove.torture.processes import steady_port
+from taskyard.prove.processes import steady_port
 
 CALLERS = 24
 CALM = 20

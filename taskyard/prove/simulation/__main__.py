@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
@@ -20,6 +19,7 @@ from taskyard.prove.simulation.run import Report, play
 from taskyard.prove.simulation.scenario import draw
 from taskyard.prove.simulation.script import Script, write
 from taskyard.prove.simulation.shrink import Shrinker
+from taskyard.prove.simulation.total import Total
 
 COMMAND = "python -m taskyard.prove.simulation"
 LINE_MOST = 400
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, command: str = COMMAND) -> int:
     parser.add_argument("--tail", type=int, default=60, help="how many lines of the journal to show")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     asked = parser.parse_args(arguments)
-    total = _Total()
+    total = Total()
     failed: list[Report] = []
     for report in _reports(asked):
         total.add(report)
@@ -90,33 +90,6 @@ def _explain(asked: argparse.Namespace, report: Report, command: str) -> None:
         traceback.print_exception(report.violation)
     print(f"broken: {report.violation}")
     print(f"replay: {command}" + (f" --only {parts}" if parts else "") + " --shrink 0")
-
-
-class _Total:
-    """What the seeds came to."""
-
-    def __init__(self) -> None:
-        self._lifecycles = self._attempts = self._turns = self._virtual_ms = 0
-        self._crashes: Counter[str] = Counter()
-        self._reached: Counter[str] = Counter()
-        self._interleavings: set[int] = set()
-
-    def add(self, report: Report) -> None:
-        self._lifecycles += report.lifecycles
-        self._attempts += report.attempts
-        self._turns += report.turns
-        self._virtual_ms += report.virtual_ms
-        self._crashes += report.crashes
-        self._reached += report.reached
-        self._interleavings |= report.interleavings
-
-    def __str__(self) -> str:
-        lines = [f"{times:8} x {what}" for what, times in (self._crashes + self._reached).most_common()]
-        lines.append(
-            f"{self._lifecycles} lifecycles, {self._attempts} attempts, {self._turns} turns, {self._crashes.total()} "
-            f"crash points, {len(self._interleavings)} distinct interleavings"
-        )
-        return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -66,14 +66,14 @@ def memory_directory() -> Path | None:
     return shared if shared.is_dir() else None
 
 
-def run(seed: int, tasks: int = 1000, crashes: int = 10, *, tail: int = 60) -> Report:
+def run(seed: int, tasks: int = 1000, crashes: int = 10, *, tail: int = 60, folder: Path | None = None) -> Report:
     """Run a seed to its end, or to the first broken promise."""
-    return play(write(draw(seed, tasks, crashes)), tail=tail)
+    return play(write(draw(seed, tasks, crashes)), tail=tail, folder=folder)
 
 
-def play(script: Script, *, tail: int = 60) -> Report:
-    """Play a script to its end, or to the first broken promise."""
-    with tempfile.TemporaryDirectory(dir=memory_directory(), prefix="taskyard-simulation-") as directory:
+def play(script: Script, *, tail: int = 60, folder: Path | None = None) -> Report:
+    """Play a script to its end, or to the first broken promise; its database is made in `folder` and removed again."""
+    with tempfile.TemporaryDirectory(dir=folder or memory_directory(), prefix="taskyard-simulation-") as directory:
         return Run(script, Path(directory)).go(tail)
 
 

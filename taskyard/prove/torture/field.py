@@ -14,9 +14,9 @@ from types import TracebackType
 
 import httpx
 
+from taskyard.prove.processes import Trouble, end, listens, program, steady_port, until
 from taskyard.prove.torture.evidence import DATABASE, KINDS, Evidence
 from taskyard.prove.torture.node import NodeProcess
-from taskyard.prove.torture.processes import Trouble, end, listens, program, steady_port, until
 
 # Lost attempts free their slots soon, and retries wait for no budget: the field must settle within the test's time.
 SETTINGS = {"LINGER": "200ms", "RETRY_BUDGET": "1", "TASKYARD_LOG_LEVEL": "warning"}

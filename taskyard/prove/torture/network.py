@@ -6,7 +6,7 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from taskyard.prove.torture.processes import listens, program, steady_port, until
+from taskyard.prove.processes import listens, program, steady_port, until
 
 
 class Network:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from taskyard.prove.torture.processes import PATIENCE_S, Trouble, free_port, started, until
+from taskyard.prove.processes import PATIENCE_S, Trouble, free_port, started, until
 from taskyard.tokens import sign
 
 # Of this process, which has nothing to hide behind it.

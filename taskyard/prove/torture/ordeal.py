@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from taskyard.prove.processes import Trouble, until
 from taskyard.prove.torture.evidence import KINDS, Evidence
 from taskyard.prove.torture.field import Field
 from taskyard.prove.torture.journal import line_of
 from taskyard.prove.torture.network import Network
-from taskyard.prove.torture.processes import Trouble, until
 from taskyard.prove.torture.schedule import (
     DISK,
     FREEZE,

@@ -1,4 +1,4 @@
-"""Processes of the torture, their ports, and waiting for what they should come to. Knows not what they are."""
+"""Processes of a proof, their ports, and waiting for what they should come to. Knows not what they are."""
 
 from __future__ import annotations
 
