@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from taskyard.cli import backup, check, demo, lanes, restore, serve, servers, stats, tasks, token
+from taskyard.cli import backup, check, demo, lanes, prove, restore, serve, servers, stats, tasks, token
 from taskyard.cli.stop import Stop
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ lanes.add_to(app)
 app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)
 app.command("check")(check.check)
+app.command("prove")(prove.prove)
 
 
 def main() -> None:
