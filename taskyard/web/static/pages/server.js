@@ -110,7 +110,8 @@ function sentence(server, history, at) {
     initializing: () => t("server.says.initializing"),
   }[state];
   const paused = server.pausedUntil && server.pausedUntil > at ? t("server.says.paused", { span: server.pausedUntil - at }) : "";
-  return [since, words ? words() : t(n >= server.maxConcurrent ? "server.says.full" : "server.says.online", { n, of: server.maxConcurrent }), paused].filter(Boolean).join(" ");
+  const stands = words ? words() : t(n >= server.maxConcurrent ? "server.says.full" : "server.says.online", { n, of: server.maxConcurrent });
+  return [stands, paused, since].filter(Boolean).join(" ");
 }
 
 /** @param {{server: any, history: any, done: () => void}} props */
@@ -168,9 +169,9 @@ function Series({ series }) {
 function Outcomes({ outcomes, server }) {
   if (!outcomes.length) return html`<p class="card-body muted">${t("server.no_outcomes")}</p>`;
   const kinds = /** @type {const} */ (["completed", "failed", "timeout", "other"]);
-  return html`<div class="scroll"><table class="data"><thead><tr><th scope="col">${t("task.type")}</th>${kinds.map((kind) => html`<th key=${kind} scope="col" class="figure">${t(`outcome.${kind}`)}</th>`)}</tr></thead>
+  return html`<div class="scroll"><table class="data"><thead><tr><th scope="col">${t("task.type")}</th>${kinds.map((kind) => html`<th key=${kind} scope="col" class="num">${t(`outcome.${kind}`)}</th>`)}</tr></thead>
     <tbody>${outcomes.map((one) => html`<tr key=${one.type}><th scope="row"><a href=${to(`/tasks?type=${encodeURIComponent(one.type)}&server=${encodeURIComponent(server)}`)}>${one.type}</a></th>
-      ${kinds.map((kind) => html`<td key=${kind} class=${one[kind] && kind !== "completed" && kind !== "other" ? `figure s-${kind}` : "figure"}>${compact(one[kind])}</td>`)}</tr>`)}</tbody></table></div>`;
+      ${kinds.map((kind) => html`<td key=${kind} class=${one[kind] && kind !== "completed" && kind !== "other" ? `num s-${kind}` : "num"}>${compact(one[kind])}</td>`)}</tr>`)}</tbody></table></div>`;
 }
 
 /** @param {{share: any}} props */
@@ -178,6 +179,6 @@ function Share({ share }) {
   if (!share.picks && share.expected === null) return html`<p class="card-body muted">${t("server.no_picks")}</p>`;
   return html`<div class="card-body">
     <p>${t("server.picks", { n: share.picks, of: share.allPicks })}</p>
-    ${[["real", share.share], ["expected", share.expected]].map(([name, value]) => value !== null && html`<div key=${name} class="share"><span>${t(`server.share_${name}`)}</span><progress max="1" value=${value} aria-hidden="true"></progress><span class="figure">${percent(value)}</span></div>`)}
+    ${[["real", share.share], ["expected", share.expected]].map(([name, value]) => value !== null && html`<div key=${name} class="share"><span>${t(`server.share_${name}`)}</span><progress max="1" value=${value} aria-hidden="true"></progress><span class="num">${percent(value)}</span></div>`)}
   </div>`;
 }

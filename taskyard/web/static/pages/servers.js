@@ -6,7 +6,7 @@ import { topics, want } from "../core/live.js";
 import { isAdmin } from "../core/session.js";
 import { go, setQuery, to } from "../nav.js";
 import { Do } from "../parts/button.js";
-import { Empty } from "../parts/empty.js";
+import { Empty, Ticks } from "../parts/empty.js";
 import { focusFilter } from "../parts/filter.js";
 import { listKeys, useKeys, useList } from "../parts/list.js";
 import { Shown, useLoad } from "../parts/load.js";
@@ -99,14 +99,14 @@ export default function Servers({ query }) {
     <${Shown} loaded=${servers}>${() =>
       rows.length
         ? html`<p class="sentence">${summary(rows)}</p>
-          <div class="filter"><input type="search" class="filter-field" data-filter value=${query.q ?? ""} placeholder=${t("servers.filter")} aria-label=${t("servers.filter")}
-            onInput=${(/** @type {any} */ event) => setQuery({ q: event.target.value })} /><kbd aria-hidden="true">/</kbd></div>
+          <div class="filter"><span class="filter-box"><input type="search" class="filter-field" data-filter value=${query.q ?? ""} placeholder=${t("servers.filter")} aria-label=${t("servers.filter")}
+            onInput=${(/** @type {any} */ event) => setQuery({ q: event.target.value })} /><kbd aria-hidden="true">/</kbd></span></div>
           ${shown.length
             ? html`<div class="card list"><${Table} label=${t("nav.servers")} rows=${shown} id=${(/** @type {any} */ row) => row.id} list=${{ cursor: list.cursor, selected: {} }}
                 columns=${columns(sort, step)} onOpen=${(/** @type {any} */ row) => go(path(row.id))} />
                 ${query.q && html`<footer class="list-foot"><span class="muted">${t("servers.shown", { n: shown.length, of: rows.length })}</span></footer>`}</div>`
             : html`<${Empty} title=${t("servers.none_match")}><button type="button" class="button" onClick=${() => setQuery({ q: null })}>${t("filter.clear")}</button></${Empty}>`}`
-        : html`<${Empty} title=${t("servers.none")} text=${t("servers.none_text")}>
+        : html`<${Empty} title=${t("servers.none")} text=${html`<${Ticks} text=${t("servers.none_text")} />`}>
             ${isAdmin.value && html`<button type="button" class="button primary" onClick=${() => serverDialog({ then: servers.reload })}>${t("servers.add")}</button>`}
             <a class="button" href=${to("/")}>${t("tasks.first_steps")}</a></${Empty}>`}
     </${Shown}>`;
@@ -143,7 +143,7 @@ function columns(sort, step) {
 export function Load({ server }) {
   const full = server.activeTasks >= server.maxConcurrent;
   return html`<span class=${full ? "load full" : "load"}><progress max=${server.maxConcurrent} value=${Math.min(server.activeTasks, server.maxConcurrent)} aria-hidden="true"></progress>
-    <span class="figure">${number(server.activeTasks)}/${number(server.maxConcurrent)}</span></span>`;
+    <span class="num">${number(server.activeTasks)}/${number(server.maxConcurrent)}</span></span>`;
 }
 
 /** What it can do; or why it is away, which is what one wants to know first. @param {{server: any}} props */

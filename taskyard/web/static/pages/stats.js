@@ -81,9 +81,9 @@ function Hours({ hours, date, open }) {
 function Ranking({ title, rows }) {
   const most = Math.max(1, ...rows.map((row) => row.n));
   return html`<section class="card"><header><h2>${title}</h2></header>${rows.length
-    ? html`<div class="scroll"><table class="data"><thead><tr><th scope="col"></th><th scope="col"><span class="offscreen">${t("stats.share")}</span></th><th scope="col" class="figure">${t("nav.tasks")}</th><th scope="col" class="figure">${t("stats.ok")}</th><th scope="col" class="figure">${t("stats.average")}</th></tr></thead>
+    ? html`<div class="scroll"><table class="data"><thead><tr><th scope="col"></th><th scope="col"><span class="offscreen">${t("stats.share")}</span></th><th scope="col" class="num">${t("nav.tasks")}</th><th scope="col" class="num">${t("stats.ok")}</th><th scope="col" class="num">${t("stats.average")}</th></tr></thead>
         <tbody>${rows.map((row) => html`<tr key=${row.key}><th scope="row"><a href=${row.href}>${row.name}</a></th><td class="bar-cell"><progress max=${most} value=${row.n} aria-hidden="true"></progress></td>
-          <td class="figure">${number(row.n)}</td><td class="figure">${percent(row.ok)}</td><td class="figure">${duration(row.average)}</td></tr>`)}</tbody></table></div>`
+          <td class="num">${number(row.n)}</td><td class="num">${percent(row.ok)}</td><td class="num">${duration(row.average)}</td></tr>`)}</tbody></table></div>`
     : html`<p class="card-body muted">${t("stats.nothing")}</p>`}</section>`;
 }
 

@@ -7,7 +7,7 @@ import { now, offset } from "../core/live.js";
 import { isAdmin } from "../core/session.js";
 import { setQuery, to } from "../nav.js";
 import { Copy } from "../parts/copy.js";
-import { Empty } from "../parts/empty.js";
+import { Empty, Ticks } from "../parts/empty.js";
 import { focusFilter, Filter } from "../parts/filter.js";
 import { useKeys } from "../parts/list.js";
 import { Shown, useLoad } from "../parts/load.js";
@@ -47,23 +47,23 @@ function Nodes() {
   return html`<section class="card facts"><p class=${`verdict s-${is}`} role="status"><${Shape} name=${is} /> ${ready.data ? t("system.ready") : ready.error ? t("system.not_ready", { why: ready.error.details || ready.error.error }) : "…"}</p>
       <p class="muted">${health.data && t("system.version", { version: health.data.version })}</p></section>
     ${nodes.data?.nodes?.length > 0 && html`<section class="card"><header><h2>${t("system.nodes")}</h2></header><div class="scroll"><table class="data"><thead><tr>
-      <th scope="col">${t("system.node")}</th><th scope="col">${t("system.role")}</th><th scope="col" class="figure">${t("system.turn")}</th><th scope="col" class="figure">${t("system.lag")}</th><th scope="col">${t("system.version_name")}</th><th scope="col" class="figure">${t("system.up")}</th></tr></thead>
+      <th scope="col">${t("system.node")}</th><th scope="col">${t("system.role")}</th><th scope="col" class="num">${t("system.turn")}</th><th scope="col" class="num">${t("system.lag")}</th><th scope="col">${t("system.version_name")}</th><th scope="col" class="num">${t("system.up")}</th></tr></thead>
       <tbody>${nodes.data.nodes.map((/** @type {any} */ node) => html`<tr key=${node.name ?? node.id}><th scope="row"><code>${node.name ?? node.id}</code></th><td>${t(node.decider ? "system.decider" : "system.member")}</td>
-        <td class="figure">${node.turnP99 == null ? "–" : duration(node.turnP99)}</td><td class="figure">${node.loopLag == null ? "–" : duration(node.loopLag)}</td><td>${node.version ?? "–"}</td><td class="figure">${node.since == null ? "–" : duration(now.value - node.since)}</td></tr>`)}</tbody></table></div></section>`}`;
+        <td class="num">${node.turnP99 == null ? "–" : duration(node.turnP99)}</td><td class="num">${node.loopLag == null ? "–" : duration(node.loopLag)}</td><td>${node.version ?? "–"}</td><td class="num">${node.since == null ? "–" : duration(now.value - node.since)}</td></tr>`)}</tbody></table></div></section>`}`;
 }
 
 /** @param {{query: Record<string, string>}} props */
 function Settings({ query }) {
   const loaded = useLoad("/api/settings");
   const text = (query.q ?? "").toLowerCase();
-  return html`<div class="filter"><input type="search" class="filter-field" data-filter value=${query.q ?? ""} placeholder=${t("system.find")} aria-label=${t("system.find")}
-      onInput=${(/** @type {any} */ event) => setQuery({ q: event.target.value })} /><kbd aria-hidden="true">/</kbd>
+  return html`<div class="filter"><span class="filter-box"><input type="search" class="filter-field" data-filter value=${query.q ?? ""} placeholder=${t("system.find")} aria-label=${t("system.find")}
+      onInput=${(/** @type {any} */ event) => setQuery({ q: event.target.value })} /><kbd aria-hidden="true">/</kbd></span>
       <label class="row"><input type="checkbox" checked=${query.changed === "1"} onChange=${(/** @type {any} */ event) => setQuery({ changed: event.target.checked ? "1" : null })} />${t("system.changed_only")}</label></div>
     <${Shown} loaded=${loaded}>${(/** @type {any} */ data) => {
       const rows = data.settings.filter((/** @type {any} */ one) => (query.changed !== "1" || one.source !== "default") && `${one.name} ${one.doc} ${one.origin}`.toLowerCase().includes(text));
       if (!rows.length) return html`<${Empty} title=${t("system.none")} />`;
       return html`<section class="card"><div class="scroll"><table class="data settings"><thead><tr><th scope="col">${t("system.setting")}</th><th scope="col">${t("system.value")}</th><th scope="col">${t("system.source")}</th></tr></thead>
-        <tbody>${rows.map((/** @type {any} */ one) => html`<tr key=${one.name}><th scope="row"><code>${one.name}</code><p class="muted" lang="en">${one.doc}</p></th>
+        <tbody>${rows.map((/** @type {any} */ one) => html`<tr key=${one.name}><th scope="row"><code>${one.name}</code><p class="muted" lang="en"><${Ticks} text=${one.doc} /></p></th>
           <td><code>${one.shown || "–"}</code>${one.source !== "default" && html`<p class="muted">${t("system.default", { value: one.default || "–" })}</p>`}</td>
           <td>${t(`system.source.${one.source}`)}${one.source !== "default" && html`<p class="muted"><code>${one.origin}</code></p>`}</td></tr>`)}</tbody></table></div></section>`;
     }}</${Shown}>`;

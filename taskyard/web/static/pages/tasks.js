@@ -13,7 +13,7 @@ import { copied } from "../parts/copy.js";
 import { Empty, Loading } from "../parts/empty.js";
 import { Filter, focusFilter } from "../parts/filter.js";
 import { listKeys, trail, useKeys, useList } from "../parts/list.js";
-import { Problem } from "../parts/load.js";
+import { Problem, useLoad } from "../parts/load.js";
 import { download } from "../parts/payload.js";
 import { single } from "../parts/single.js";
 import { Status, taskStatus } from "../parts/status.js";
@@ -26,6 +26,7 @@ import { html, useComputed, useEffect, useMemo, useRef, useState } from "../vend
 
 const PAGE = 50;
 const FRESH_MS = 5000;
+const COUNTS_MS = 10_000;
 const WATCHED_MOST = 100;
 const NAMES = { type: "type", server: "server", tag: "tag", capability: "capability", from: "from", to: "to", group: "failure" };
 const FACETS = { type: "type", server: "server", tag: "tag", capability: "capability", owner: "owner" };
@@ -120,13 +121,17 @@ function useTasks(query) {
   return { ...kept, loading: kept.path !== path, fresh, put, showFresh, loadMore, more, reload: load };
 }
 
-/** The changes of the tasks that have not ended are told one by one. @param {any[]} rows @param {(task: any) => void} put */
+/**
+ * The changes of the tasks that have not ended are told one by one. Which are watched is chosen when rows come, not when
+ * one of them ends: a new choice is a new stream.
+ * @param {any[]} rows @param {(task: any) => void} put
+ */
 function useWatched(rows, put) {
-  const ids = rows.filter((row) => !ENDED.has(row.status)).slice(0, WATCHED_MOST).map((row) => row.id);
-  const key = ids.join(",");
+  const key = rows.map((row) => row.id).join();
+  const ids = useMemo(() => rows.filter((row) => !ENDED.has(row.status)).slice(0, WATCHED_MOST).map((row) => row.id), [key]);
   const latest = useRef(put);
   latest.current = put;
-  useEffect(() => want(["overview", "lanes"], { tasks: ids, onTask: (task) => latest.current(task) }), [key]);
+  useEffect(() => want(["overview", "lanes"], { tasks: ids, onTask: (task) => latest.current(task) }), [ids]);
 }
 
 /** Why waiting tasks wait, by lane. */
@@ -240,7 +245,9 @@ const tries = (task) => (task.status === "COMPLETED" || task.status === "PROCESS
 
 /** @param {{query: Record<string, string>, narrowed: boolean}} props */
 function Tabs({ query, narrowed }) {
-  const counts = topics.overview.value?.counts;
+  // The stream tells admins alone how many tasks there are; a user's own are asked for.
+  const own = useLoad(isAdmin.value || !isUser.value ? null : "/api/overview?window=5m", { every: COUNTS_MS });
+  const counts = topics.overview.value?.counts ?? own.data?.counts;
   return html`<nav class="tabs" aria-label=${t("tasks.status")}>${TABS.map((status) => {
     const name = status ? taskStatus({ status }) : "all";
     const count = counts?.[status ? status.toLowerCase() : "total"];

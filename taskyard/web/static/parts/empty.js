@@ -4,7 +4,7 @@
 
 import { html } from "../vendor/preact.js";
 
-/** @param {{title: string, text?: unknown, children?: unknown, level?: 2 | 3}} props */
+/** @param {{title: string, text?: unknown, children?: unknown}} props */
 export function Empty({ title, text, children }) {
   return html`<div class="empty">
     <h2>${title}</h2>
@@ -16,4 +16,9 @@ export function Empty({ title, text, children }) {
 /** Grey bars in the place of what is on its way: nothing jumps when it comes. @param {{rows?: number}} props */
 export function Loading({ rows = 6 }) {
   return html`<div class="loading" aria-busy="true">${Array.from({ length: rows }, () => html`<div></div>`)}</div>`;
+}
+
+/** A text in which what stands between backticks is code. @param {{text: string}} props */
+export function Ticks({ text }) {
+  return html`${text.split("`").map((piece, at) => (at % 2 ? html`<code key=${at}>${piece}</code>` : piece))}`;
 }

@@ -40,7 +40,7 @@ export function Filter({ names, facets, query, onChange, shown = (_, value) => v
       return html`<span key=${member} class="chip on">${said}<button type="button" aria-label=${t("filter.take_away", { what: said })}
         onClick=${() => onChange({ [member]: null })}>×</button></span>`;
     })}
-    <input ref=${field} id=${id} type="search" class="filter-field" value=${text} list=${`${id}-list`} autocomplete="off" spellcheck=${false}
+    <span class="filter-box"><input ref=${field} id=${id} type="search" class="filter-field" value=${text} list=${`${id}-list`} autocomplete="off" spellcheck=${false}
       placeholder=${t("filter.placeholder", { names: Object.keys(names).map((name) => `${name}:`).join(" ") })}
       aria-label=${t("filter.label")} data-filter
       onInput=${(/** @type {Event} */ event) => setText(/** @type {HTMLInputElement} */ (event.target).value)}
@@ -53,7 +53,7 @@ export function Filter({ names, facets, query, onChange, shown = (_, value) => v
           event.preventDefault();
         }
       }} />
-    <kbd aria-hidden="true">/</kbd>
+    <kbd aria-hidden="true">/</kbd></span>
     <datalist id=${`${id}-list`}>${options.map((option) => html`<option key=${option} value=${option}></option>`)}</datalist>
     ${set.length > 1 && html`<button type="button" class="link-button" onClick=${() => onChange(Object.fromEntries(set.map((member) => [member, null])))}>${t("filter.clear")}</button>`}
   </form>`;

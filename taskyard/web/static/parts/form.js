@@ -44,7 +44,7 @@ export function Words({ label, words, onChange, hint, suggested, options }) {
   const missing = (suggested ?? []).filter((one) => !words.includes(one.word));
   return html`<div class="form-field">
     <label for=${id}>${label} <span class="muted">${t("form.optional")}</span></label>
-    <div class="words">
+    <div class="word-list">
       ${words.map(
         (word) => html`<span key=${word} class="chip">${word}<button type="button" aria-label=${t("form.take_away", { word })}
           onClick=${() => onChange(words.filter((other) => other !== word))}>×</button></span>`,

@@ -58,8 +58,8 @@ export function Lines({ title, t: times, lines }) {
     ${empty
       ? html`<p class="card-body muted">${t("chart.nothing")}</p>`
       : table
-        ? html`<div class="scroll"><table class="data"><thead><tr><th></th>${lines.map((line) => html`<th key=${line.key} scope="col" class="figure">${line.name}</th>`)}</tr></thead>
-            <tbody>${times.map((time, place) => lines.some((line) => line.values[place] !== null) && html`<tr key=${time}><th scope="row">${minute(time)}</th>${lines.map((line) => html`<td key=${line.key} class="figure">${value(line, place)}</td>`)}</tr>`)}</tbody></table></div>`
+        ? html`<div class="scroll"><table class="data"><thead><tr><th></th>${lines.map((line) => html`<th key=${line.key} scope="col" class="num">${line.name}</th>`)}</tr></thead>
+            <tbody>${times.map((time, place) => lines.some((line) => line.values[place] !== null) && html`<tr key=${time}><th scope="row">${minute(time)}</th>${lines.map((line) => html`<td key=${line.key} class="num">${value(line, place)}</td>`)}</tr>`)}</tbody></table></div>`
         : html`<div class="plot short"><div class="scale" aria-hidden="true"><span>${lines[0].told(top)}</span><span>${lines[0].told(top / 2)}</span><span>0</span></div>
           <svg role="img" tabindex="0" aria-label=${`${title}: ${label}`} viewBox=${`0 0 ${WIDE} ${HIGH}`} preserveAspectRatio="none" onKeyDown=${keys}
             onPointerLeave=${() => setAt(null)} onBlur=${() => setAt(null)}

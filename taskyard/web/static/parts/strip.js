@@ -30,7 +30,8 @@ export function Strip({ strip, step, wide }) {
     role="img" aria-label=${words}><title>${words}</title>
     ${[...strip].map((letter, at) => {
       const bucket = BUCKETS[letter];
-      return bucket && html`<rect key=${at} class=${`fill-${bucket[0]}`} x=${at * 4} width="3" y=${16 - bucket[1]} height=${bucket[1]} />`;
+      if (!bucket) return html`<rect key=${at} class="none" x=${at * 4} width="3" y="15" height="1" />`;
+      return html`<rect key=${at} class=${`fill-${bucket[0]}`} x=${at * 4} width="3" y=${16 - bucket[1]} height=${bucket[1]} />`;
     })}
   </svg>`;
 }

@@ -35,7 +35,7 @@ export function Table({ columns, rows, id, label, list, mark, onOpen }) {
       ${list && chosen && html`<th role="columnheader" class="check"><input type="checkbox" aria-label=${t("parts.select_shown")}
         checked=${all} indeterminate=${some} onChange=${() => list.select(all ? [] : rows.map(id))} /></th>`}
       ${columns.map(
-        (column) => html`<th key=${column.key} role="columnheader" scope="col" class=${column.num ? "figure" : null}
+        (column) => html`<th key=${column.key} role="columnheader" scope="col" class=${column.num ? "num" : null}
           aria-sort=${column.sorted}>
           ${column.sort ? html`<button type="button" class="sort" onClick=${column.sort}>${column.title}</button>` : column.title}
         </th>`,
@@ -53,7 +53,7 @@ export function Table({ columns, rows, id, label, list, mark, onOpen }) {
           ${list && chosen && html`<td role="cell" class="check"><input type="checkbox" checked=${picked} aria-label=${t("parts.select_row", { id: key })}
             onClick=${(/** @type {MouseEvent} */ event) => list.toggle(key, event.shiftKey)} /></td>`}
           ${columns.map(
-            (column) => html`<td key=${column.key} role="cell" class=${`${column.num ? "figure " : ""}${column.class ?? "sub"}`}>
+            (column) => html`<td key=${column.key} role="cell" class=${`c-${column.key} ${column.num ? "num " : ""}${column.class ?? "sub"}`}>
               ${column.cell(row, index)}</td>`,
           )}
         </tr>`;

@@ -5,7 +5,7 @@
 
 import { at, get, post } from "../core/api.js";
 import { t } from "../core/i18n.js";
-import { isObject, member } from "../core/json.js";
+import { isObject, member, seen } from "../core/json.js";
 import { html, useState } from "../vendor/preact.js";
 import { FormDialog, open } from "./dialog.js";
 import { Field, Words } from "./form.js";
@@ -48,6 +48,8 @@ function TaskForm({ first, close, go }) {
   const [text, setText] = useState(/** @type {string | null} */ (null));
   const set = (/** @type {string} */ name) => (/** @type {any} */ value) => setForm((/** @type {any} */ now) => ({ ...now, [name]: value }));
   const wrong = isObject(text ?? form.payload) ? "" : t("taskform.no_object");
+  // Such characters may even reorder what is seen beside them, so they are told.
+  const unseen = [...new Set(seen(text ?? form.payload).filter((_, at) => at % 2))];
   const submit = async () => {
     const { data } = await post("/api/task", text ?? submission(form), { headers: { Prefer: "handling=strict" } });
     close();
@@ -60,9 +62,9 @@ function TaskForm({ first, close, go }) {
       <button type="button" aria-pressed=${text !== null} onClick=${() => setText(text ?? submission(form))}>JSON</button>
     </div>
     ${text !== null
-      ? html`<${Field} label=${t("taskform.json")} value=${text} onInput=${setText} rows=${16} mono required error=${wrong} hint=${t("taskform.json_hint")} />`
+      ? html`<${Field} label=${t("taskform.json")} value=${text} onInput=${setText} rows=${16} mono required error=${wrong} hint=${unseen.length ? t("taskform.unseen", { what: unseen.join(" ") }) : t("taskform.json_hint")} />`
       : html`<div class="fields">
-        <${Field} label=${t("taskform.payload")} value=${form.payload} onInput=${set("payload")} rows=${8} mono required error=${wrong} autofocus />
+        <${Field} label=${t("taskform.payload")} value=${form.payload} onInput=${set("payload")} rows=${8} mono required error=${wrong} hint=${unseen.length ? t("taskform.unseen", { what: unseen.join(" ") }) : null} autofocus />
         <div class="pair">
           <${Field} label=${t("task.type")} value=${form.type} onInput=${set("type")} required />
           <${Field} label=${t("task.priority")} value=${form.priority} onInput=${set("priority")} type="number" min=${0} max=${10} required hint=${t("taskform.priority_hint")} />

@@ -27,7 +27,7 @@ export function attempts(task, now) {
     rows.push({
       key: `${one.attempt}`, name: one.count > 1 ? `${one.attempt} × ${one.count}` : `${one.attempt}`, shape: one.outcome,
       server: one.serverId, waitedFrom: free, from: one.startedAt, to: one.endedAt, accepted: null, outcome: one.outcome,
-      words: [one.httpStatus, one.error].filter(Boolean).join(" "), waits: "", thin,
+      words: one.outcome === "completed" ? "" : one.error ?? (one.httpStatus ? `HTTP ${one.httpStatus}` : ""), waits: "", thin,
     });
     free = one.endedAt;
   }
@@ -76,7 +76,7 @@ export function Timeline({ task, now, waits, link }) {
   const place = axis(task.createdAt, end, busy);
   return html`<div class="timeline" role="table" aria-label=${t("timeline.name")}>
     ${rows.map((row) => {
-      const words = row.shape === "waiting" ? (waits ?? "") : row.words;
+      const words = row.shape !== "waiting" ? row.words : rows.length > 1 ? waits : "";
       return html`<div key=${row.key} role="row" class=${row.thin ? "thin" : ""}>
         <div role="cell" class=${`who s-${row.shape}`}><${Shape} name=${row.shape} />
           <span>${t(row.thin ? `outcome.${row.outcome}` : "timeline.attempt", { n: row.name })}</span></div>

@@ -21,7 +21,7 @@ export function Funnel({ steps, words }) {
       const name = t(`why.step.${step.step}`);
       const out = (step.servers ?? []).map((server) => `${server.id}: ${t(`why.out.${server.code}`)}`).join("\n");
       return html`<li key=${step.step} class=${state} title=${[name, out].filter(Boolean).join("\n")}>
-        <b>${state === "after" ? "·" : step.count}</b> <span class=${words ? "" : "offscreen"}>${name}</span>
+        <b>${state === "after" ? "·" : step.count}</b> <span class=${words && state !== "after" ? "" : "offscreen"}>${name}</span>
       </li>`;
     })}
   </ol>`;
