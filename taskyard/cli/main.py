@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from taskyard.cli import backup, check, demo, lanes, prove, restore, serve, servers, stats, tasks, token
+from taskyard.cli import backup, check, demo, lanes, move, prove, restore, serve, servers, stats, tasks, token
 from taskyard.cli.stop import Stop
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)
 app.command("check")(check.check)
 app.command("prove")(prove.prove)
+app.command("move")(move.move)
 
 
 def main() -> None:

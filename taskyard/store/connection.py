@@ -112,6 +112,10 @@ class Connection:
         """All rows of a query, as tuples."""
         return self._db.execute(statement, values).fetchall()
 
+    def each(self, statement: str, values: Sequence[Value] = ()) -> Iterator[Any]:
+        """The rows of a query one after the other, for more than memory holds."""
+        return self._db.execute(statement, values)
+
     def row(self, statement: str, values: Sequence[Value] = ()) -> Any:
         """The first row of a query, or `None`."""
         found = self.rows(statement, values)

@@ -15,9 +15,9 @@ from taskyard.store.backup import copy_whole
 from taskyard.store.connection import Connection
 from taskyard.store.directory import DATABASE, DataDirectory, sync_directory
 from taskyard.store.port import StoreError, Unusable
-from taskyard.store.schema import RESTORED, check_file
+from taskyard.store.schema import MOVED, RESTORED, check_file
 
-_BESIDE: Final = ("", "-wal", "-shm", "-journal")
+_BESIDE: Final = ("", "-wal", "-shm", "-journal", MOVED)
 
 
 def holds_data(directory: DataDirectory) -> bool:

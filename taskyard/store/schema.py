@@ -21,18 +21,35 @@ APPLICATION: Final = 0x54797264
 _FULL_CHECK_BYTES: Final = 32 << 20
 # A restored database that is not in its place yet stands beside it under this suffix.
 RESTORED: Final = ".restored"
+# Beside a database that was moved elsewhere, or is being moved, stands the mark of that; one that is on its way into
+# this place grows under the other suffix.
+MOVED: Final = ".moved"
+ARRIVING: Final = ".arriving"
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _RESTORE: Final = ": restore it from a backup, or move it away"
 
 
 def check_file(path: Path, wal: Path) -> None:
-    """Refuse a file that is foreign, newer or damaged, or about to be replaced. An empty one is a database to be.
+    """Refuse a file that is foreign, newer or damaged, or is moved or replaced. An empty one is a database to be.
 
     Raises `Unusable`.
     """
     if path.with_name(path.name + RESTORED).exists():
         raise Unusable(str(path) + ": a restore was cut short: run `taskyard restore` again")
+    if path.with_name(path.name + ARRIVING).exists():
+        raise Unusable(
+            str(path) + ": a move into it was cut short: run `taskyard move` again, or with --give-up to end it"
+        )
+    mark = path.with_name(path.name + MOVED)
+    if mark.exists():
+        words = ": its tasks were moved elsewhere, as that file says: serve that --database; or, if the move was cut short, "
+        raise Unusable(str(mark) + words + "run `taskyard move` again, or with --give-up to end it")
+    check_sound(path, wal)
+
+
+def check_sound(path: Path, wal: Path) -> None:
+    """Refuse a file that is foreign, newer or damaged. Raises `Unusable`."""
     journal = path.with_name(path.name + "-journal")
     if journal.exists() and journal.stat().st_size:
         _check_rolled_back(path, journal)

@@ -16,13 +16,15 @@ from taskyard.store.postgres.queries import QUERIES, load_migrations
 OLDEST_SERVER: Final = 15
 _SCHEMA: Final = "schema"
 _KEY: Final = "secret_key"
+# Under this name stands the mark of a move (see `store/move`).
+_MOVE: Final = "move"
 
 
-def prepare(url: str, fingerprints: tuple[str, ...]) -> None:
+def prepare(url: str, fingerprints: tuple[str, ...], *, moving: bool = False) -> None:
     """Check the database, bring its schema up to date, and note whose it is.
 
-    `fingerprints` are those of the secret keys, the present one first: one of them must be the noted one. Raises
-    `StoreError`, `Unusable` among them.
+    `fingerprints` are those of the secret keys, the present one first: one of them must be the noted one. Only with
+    `moving` a database is taken that is moved elsewhere, or not whole yet. Raises `StoreError`, `Unusable` among them.
     """
     connection = open_plainly(url)
     try:
@@ -30,6 +32,8 @@ def prepare(url: str, fingerprints: tuple[str, ...]) -> None:
             _check_surroundings(connection)
             # Until here nothing was changed, and a database that is refused is never touched.
             _row(connection, "lock_schema")
+            if not moving:
+                _check_place(connection)
             _migrate(connection)
             _check_key(connection, fingerprints)
     except psycopg.Error as error:
@@ -78,6 +82,14 @@ def _migrate(connection: psycopg.Connection[Any]) -> None:
             connection.execute(statements)
     if version < migrations[-1][0]:
         _note(connection, _SCHEMA, str(migrations[-1][0]))
+
+
+def _check_place(connection: psycopg.Connection[Any]) -> None:
+    if _MOVE in _known(connection):
+        raise Unusable(
+            "the tasks of this database were moved elsewhere, or a move into it was cut short: serve the other one, or "
+            "run `taskyard move` again, or with --give-up to end it"
+        )
 
 
 def _check_key(connection: psycopg.Connection[Any], fingerprints: tuple[str, ...]) -> None:
