@@ -29,6 +29,7 @@ from taskyard.wire.statistics import (
     ServerShare,
     ServerStats,
     TopServer,
+    TypeStats,
 )
 
 DAY = Reader(Day)
@@ -36,6 +37,7 @@ ALGORITHM = Reader(Algorithm)
 HOUR_MS = 3_600_000
 _HOURS = 24
 _TOP = 10
+_TYPES = 50
 _NONE = StatRow._make((0, "", "", *([0] * len(STAT_NAMES)), 0))
 
 
@@ -63,10 +65,15 @@ async def day_stats(call: Call, query: Day) -> Answer:
     """GET /api/stats"""
     name, first = _day(call, query.date)
 
-    def read(store: Store) -> tuple[list[StatRow], list[StatRow]]:
-        return store.stats(first, first + _HOURS, "yard", ""), store.stats(first, first + _HOURS, "server")
+    def read(store: Store) -> tuple[list[StatRow], list[StatRow], list[StatRow]]:
+        last = first + _HOURS
+        return (
+            store.stats(first, last, "yard", ""),
+            store.stats(first, last, "server"),
+            store.stats(first, last, "type"),
+        )
 
-    yard, by_server = await call.node.read(read)
+    yard, by_server, by_type = await call.node.read(read)
     total = _sum(yard)
     created = {row.hour - first: row.created for row in yard}
     live, now = call.node.live(), call.node.now()
@@ -87,14 +94,41 @@ async def day_stats(call: Call, query: Day) -> Answer:
         server_count=sum(view.removing_until is None for view in servers),
         top_servers=_top(by_server, {view.id: view.name for view in servers}),
         hourly_trend=[HourTasks(hour=hour, tasks=created.get(hour, 0)) for hour in range(_HOURS)],
+        types=_types(by_type) if call.admin else [],
     )
 
 
-def _top(rows: list[StatRow], names: dict[str, str]) -> list[TopServer]:
-    by_id: dict[str, list[StatRow]] = {}
+def _by_key(rows: list[StatRow]) -> list[StatRow]:
+    """The sums of each key's rows."""
+    by_key: dict[str, list[StatRow]] = {}
     for row in rows:
-        by_id.setdefault(row.key, []).append(row)
-    totals = [total for total in map(_sum, by_id.values()) if total.attempts_ok + total.attempts_failed]
+        by_key.setdefault(row.key, []).append(row)
+    return [_sum(some) for some in by_key.values()]
+
+
+def _types(rows: list[StatRow]) -> list[TypeStats]:
+    def ended(total: StatRow) -> int:
+        return total.completed + total.failed + total.timed_out + total.cancelled
+
+    totals = sorted(_by_key(rows), key=lambda total: (-max(total.created, ended(total)), total.key))
+    return [
+        TypeStats(
+            type=total.key,
+            created=total.created,
+            completed=total.completed,
+            failed=total.failed,
+            timed_out=total.timed_out,
+            cancelled=total.cancelled,
+            success_rate=rate(total.completed, total.failed + total.timed_out),
+            average_processing_time=average(total.run_ms, total.attempts_ok),
+            average_wait_time=average(total.wait_ms, total.waits),
+        )
+        for total in totals[:_TYPES]
+    ]
+
+
+def _top(rows: list[StatRow], names: dict[str, str]) -> list[TopServer]:
+    totals = [total for total in _by_key(rows) if total.attempts_ok + total.attempts_failed]
     totals.sort(key=lambda total: (-(total.attempts_ok + total.attempts_failed), total.key))
     return [
         TopServer(
@@ -123,6 +157,8 @@ async def hourly(call: Call, query: Day) -> Answer:
                 completed=row.completed,
                 failed=row.failed,
                 average_time=average(row.run_ms, row.attempts_ok),
+                timed_out=row.timed_out,
+                cancelled=row.cancelled,
             )
         )
     return DayHours(date=name, hours=hours, hourly_breakdown=hours)

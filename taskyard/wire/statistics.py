@@ -38,6 +38,20 @@ class TopServer(Answer):
     average_processing_time: int
 
 
+class TypeStats(Answer):
+    """A type of task on the day: how many came and how those that ended did."""
+
+    type: str
+    created: int
+    completed: int
+    failed: int
+    timed_out: int
+    cancelled: int
+    success_rate: Annotated[Share, Meta(description="Completed ones among those that completed, failed or timed out.")]
+    average_processing_time: int
+    average_wait_time: int
+
+
 class HourTasks(Answer):
     """Tasks created in an hour (0-23)."""
 
@@ -63,6 +77,10 @@ class DayStats(Answer):
     server_count: int
     top_servers: list[TopServer]
     hourly_trend: list[HourTasks]
+    types: Annotated[
+        list[TypeStats],
+        Meta(description="The busiest, 50 at most; for admins, since types are words of the tasks' owners."),
+    ]
 
 
 class Hour(Answer):
@@ -73,6 +91,8 @@ class Hour(Answer):
     completed: int
     failed: int
     average_time: int
+    timed_out: int
+    cancelled: int
 
 
 class DayHours(Answer):

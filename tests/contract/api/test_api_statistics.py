@@ -63,7 +63,7 @@ def test_a_days_figures(day: Day) -> None:
     assert shown.keys() == {
         *("date", "totalTasks", "pendingTasks", "processingTasks", "successfulTasks", "failedTasks", "cancelledTasks"),
         *("timedOutTasks", "retriedTasks", "averageProcessingTime", "averageWaitTime", "oldestPendingAge"),
-        *("serverCount", "topServers", "hourlyTrend"),
+        *("serverCount", "topServers", "hourlyTrend", "types"),
     }
     counts = {name: shown[name] for name in shown if name.endswith("Tasks")}
     assert counts == {
@@ -100,10 +100,19 @@ def test_hours(day: Day) -> None:
     assert shown.keys() == {"date", "hours", "hourlyBreakdown"}
     assert shown["hours"] == shown["hourlyBreakdown"]
     assert [entry["hour"] for entry in shown["hours"]] == list(range(24))
-    sums = {name: sum(entry[name] for entry in shown["hours"]) for name in ("created", "completed", "failed")}
-    assert sums == {"created": 8, "completed": 3, "failed": 1}
+    names = ("created", "completed", "failed", "timedOut", "cancelled")
+    sums = {name: sum(entry[name] for entry in shown["hours"]) for name in names}
+    assert sums == {"created": 8, "completed": 3, "failed": 1, "timedOut": 1, "cancelled": 1}
     now = datetime.now(UTC).hour
     assert {entry["hour"] for entry in shown["hours"] if entry["created"]} <= {now, (now - 1) % 24}
+
+
+def test_types_are_for_admins(day: Day) -> None:
+    (of_type,) = day.get("/api/stats")["types"]
+    counts = ("created", "completed", "failed", "timedOut", "cancelled", "successRate")
+    assert [of_type[name] for name in ("type", *counts)] == ["t", 8, 3, 1, 1, 1, 0.6]
+    assert day.yard.client("user").get("/api/stats").json()["types"] == []
+    assert day.get("/api/stats?date=2001-02-03")["types"] == []
 
 
 def test_other_days(day: Day) -> None:

@@ -5,6 +5,7 @@ import { csv } from "../core/csv.js";
 import { compact, duration, number, percent } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { now } from "../core/live.js";
+import { isAdmin } from "../core/session.js";
 import { setQuery, to } from "../nav.js";
 import { Bars } from "../parts/bars.js";
 import { useKeys } from "../parts/list.js";
@@ -45,7 +46,7 @@ export default function Stats({ query }) {
     <${Shown} loaded=${hours} rows=${5}>${(/** @type {any} */ data) => html`<${Hours} hours=${data.hours} date=${date} open=${date === today ? new Date(now.value).getUTCHours() : undefined} />`}</${Shown}>
     ${day.data && html`<div class="columns">
       <${Ranking} title=${t("stats.by_server")} rows=${day.data.topServers.map((/** @type {any} */ one) => ({ key: one.serverId, name: one.name, href: to(`/servers/${encodeURIComponent(one.serverId)}`), n: one.tasksProcessed, ok: one.successRate, average: one.averageProcessingTime }))} />
-      ${day.data.types && html`<${Ranking} title=${t("stats.by_type")} rows=${day.data.types.map((/** @type {any} */ one) => ({ key: one.type, name: one.type, href: to(`/tasks?type=${encodeURIComponent(one.type)}`), n: one.created, ok: one.successRate, average: one.averageProcessingTime }))} />`}
+      ${isAdmin.value && html`<${Ranking} title=${t("stats.by_type")} rows=${day.data.types.map((/** @type {any} */ one) => ({ key: one.type, name: one.type, href: to(`/tasks?type=${encodeURIComponent(one.type)}`), n: one.created, ok: one.successRate, average: one.averageProcessingTime }))} />`}
     </div>`}`;
 }
 
@@ -65,7 +66,7 @@ function Figures({ day, today }) {
 /** @param {{hours: any[], date: string, open?: number}} props */
 function Hours({ hours, date, open }) {
   const names = hours.map((one) => `${String(one.hour).padStart(2, "0")}:00`);
-  const values = (/** @type {string} */ member) => hours.map((one) => one[member] ?? 0);
+  const values = (/** @type {string} */ member) => hours.map((one) => one[member]);
   const busiest = hours.reduce((best, one) => (one.completed > best.completed ? one : best), hours[0]);
   const label = t("stats.chart_says", { date, hour: names[busiest.hour], n: busiest.completed });
   return html`<${Bars} title=${t("stats.ended_by_hour")} label=${label} names=${names} now=${open} series=${[
@@ -89,8 +90,8 @@ function Ranking({ title, rows }) {
 
 /** @param {string} date @param {any[]} hours @param {any} day */
 function save(date, hours, day) {
-  const rows = hours.map((one) => ["hour", `${date}T${String(one.hour).padStart(2, "0")}:00Z`, one.created, one.completed, one.failed, one.timedOut ?? "", one.averageTime]);
+  const rows = hours.map((one) => ["hour", `${date}T${String(one.hour).padStart(2, "0")}:00Z`, one.created, one.completed, one.failed, one.timedOut, one.averageTime]);
   for (const one of day.topServers) rows.push(["server", one.serverId, "", Math.round(one.tasksProcessed * one.successRate), one.tasksProcessed - Math.round(one.tasksProcessed * one.successRate), "", one.averageProcessingTime]);
-  for (const one of day.types ?? []) rows.push(["type", one.type, one.created, one.completed, one.failed, one.timedOut, one.averageProcessingTime]);
+  for (const one of day.types) rows.push(["type", one.type, one.created, one.completed, one.failed, one.timedOut, one.averageProcessingTime]);
   download(csv(["by", "name", "created", "completed", "failed", "timedOut", "averageMs"], rows), `taskyard-${date}.csv`, "text/csv");
 }
