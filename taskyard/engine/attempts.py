@@ -18,6 +18,9 @@ from taskyard.engine.plan import TaskDone
 from taskyard.engine.tasks import find, stop
 from taskyard.engine.turn import Turn
 
+# What is told among the failures, whether it ends the task or not.
+NOTED = (Outcome.FAILED, Outcome.TIMEOUT, Outcome.LOST, Outcome.MISCONFIGURED)
+
 
 @dataclass(slots=True)
 class Ending:
@@ -39,6 +42,8 @@ class Ending:
 def finish_attempt(turn: Turn, run: Run, end: Ending, delay_ms: int = 0) -> None:
     """End an attempt and decide what becomes of its task; one that goes back is due after `delay_ms` at the soonest."""
     after = AFTER[end.outcome]
+    if end.outcome in NOTED:
+        _note(turn, run, end)
     task = turn.close_attempt(
         run,
         end.outcome,
@@ -86,6 +91,26 @@ def _end(turn: Turn, task: Task, run: Run, status: Status, end: Ending) -> None:
         by=run.attempt,
         progress=end.progress,
         message=end.message,
+        outcome=end.outcome,
+    )
+
+
+def _note(turn: Turn, run: Run, end: Ending) -> None:
+    task, memory = run.task, turn.memory
+    assert task is not None
+    spec = task.spec
+    memory.failures.attempt(
+        turn.now,
+        spec.owner,
+        task.id,
+        spec.type,
+        end.outcome.value,
+        end.http_status,
+        end.error_code,
+        end.error or f"the attempt was {end.outcome}",
+        run.server.id,
+        spec.timeout_ms,
+        memory.run_times.p95(spec.type),
     )
 
 

@@ -32,3 +32,5 @@ class Limits:
     payload_bytes: int = 64 << 20
     dispatches_per_turn: int = 1_000
     wakes_per_turn: int = 1_000
+    failure_groups: int = 200
+    facet_values: int = 1_000

@@ -132,6 +132,9 @@ def _dispatch(turn: Turn, task: Task, server: Server) -> None:
         counters = turn.tally.of_type(spec.type)
         counters[tally.WAITS] += 1
         counters[tally.WAIT_MS] += waited
+        turn.tally.waited.append(waited)
+    picks = turn.tally.picks
+    picks[server.id] = picks.get(server.id, 0) + 1
     payload = task.payload
     if payload is None:
         turn.plan.payloads.append(task.id)

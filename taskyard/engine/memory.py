@@ -11,7 +11,12 @@ from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Task
 from taskyard.domain.timers import Timers
 from taskyard.domain.window import Window
+from taskyard.engine.facets import Facets
+from taskyard.engine.failures import Failures
 from taskyard.engine.limits import Limits
+from taskyard.engine.runtimes import RunTimes
+from taskyard.engine.series import Series
+from taskyard.engine.service import Service
 from taskyard.engine.wakes import Wakes
 
 
@@ -47,6 +52,12 @@ class Memory:
         self.draining = False
         self.shown_status: dict[str, str] = {}
         self.matched_version = -1
+        # What people look at; see the modules of these names.
+        self.series = Series(0)
+        self.failures = Failures(limits.failure_groups)
+        self.service = Service(0)
+        self.facets = Facets(limits.facet_values)
+        self.run_times = RunTimes()
 
     # --- queue -------------------------------------------------------------------------------------------------------
 

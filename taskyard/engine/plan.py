@@ -15,12 +15,17 @@ from taskyard.engine.rows import (
     AttemptRow,
     AuditRow,
     EndedTask,
+    FacetRow,
+    FailureRow,
+    HealthRow,
     KeyRow,
     LaneRow,
+    LoadRow,
     NewTask,
     QueueRow,
     Record,
     RunRow,
+    SeriesRow,
     ServerRow,
     StatRow,
 )
@@ -48,6 +53,12 @@ class Writes:
     servers: list[ServerRow] = field(default_factory=list)  # upsert
     unregistered: list[tuple[str]] = field(default_factory=list)  # server
     stats: list[StatRow] = field(default_factory=list)  # added to what is there
+    series: list[SeriesRow] = field(default_factory=list)  # upsert, as are the others of these figures
+    failures: list[FailureRow] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)  # task, group of failures
+    health: list[HealthRow] = field(default_factory=list)
+    loads: list[LoadRow] = field(default_factory=list)
+    facets: list[FacetRow] = field(default_factory=list)
     settings: list[tuple[str, str]] = field(default_factory=list)  # name, value
     audit: list[AuditRow] = field(default_factory=list)
 
@@ -310,3 +321,8 @@ class Snapshot:
     last_place: int = 0
     last_time: int = 0
     settings: dict[str, str] = field(default_factory=dict)
+    # Of the figures what is not over: the latest spans, the latest hour's failures, each server's last status.
+    series: list[SeriesRow] = field(default_factory=list)
+    failures: list[FailureRow] = field(default_factory=list)
+    loads: list[LoadRow] = field(default_factory=list)
+    health: list[HealthRow] = field(default_factory=list)

@@ -19,9 +19,12 @@ from taskyard.domain.server import PROBE_INTERVAL_MS, Server
 from taskyard.domain.task import Run
 from taskyard.engine.attempts import lose
 from taskyard.engine.engine import NOTHING, Engine
+from taskyard.engine.failures import Failures
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Plan, Snapshot
+from taskyard.engine.series import Series
+from taskyard.engine.service import Service
 from taskyard.engine.states import run_of, server_of, task_of
 from taskyard.engine.turn import Turn
 
@@ -43,6 +46,9 @@ def recover(
     memory = Memory(limits, node)
     memory.place = snapshot.last_place
     memory.sweep_at = now + limits.sweep_ms
+    memory.series = Series(now, snapshot.series)
+    memory.failures = Failures(limits.failure_groups, snapshot.failures)
+    memory.service = Service(now, snapshot.loads, snapshot.health)
     algorithm = snapshot.settings.get("algorithm")
     if algorithm in POLICIES:
         memory.fleet.use_policy(algorithm)

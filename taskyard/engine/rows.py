@@ -226,7 +226,8 @@ class KeyRow(NamedTuple):
 class StatRow(NamedTuple):
     """Counters of one hour to add: scope "yard" (key ''), "server" or "type". Sums of ms beside their counts.
 
-    The scope "removed", by type and under the hour 0, counts the tasks that a sweep has removed.
+    The scope "removed", by type and under the hour 0, counts the tasks that a sweep has removed; the scope "kept", by
+    owner (key '': all) and under the hour 0, those that are there: `created` in all, the others by how they ended.
     """
 
     hour: int
@@ -250,6 +251,89 @@ class StatRow(NamedTuple):
 
 
 STAT_NAMES = StatRow._fields[3:-1]
+
+
+class SeriesRow(NamedTuple):
+    """What happened in `step` ms from `at` on; `waits` and `runs` are the texts of spreads.
+
+    `waiting` and `running` are the counts at the end. Since `since` the recording has been without a gap.
+    """
+
+    step: int
+    at: int
+    since: int
+    submitted: int
+    completed: int
+    failed: int
+    timed_out: int
+    cancelled: int
+    waits: str
+    runs: str
+    waiting: int
+    running: int
+
+
+class FailureRow(NamedTuple):
+    """A group of an owner's failures in an hour since the epoch; `error` is its pattern.
+
+    `minutes`, `servers` (counts by name) and `samples` (task ids, the latest last) are JSON text. `timeout` and
+    `run_p95` are those of the latest attempt's type, in ms.
+    """
+
+    owner: str
+    hour: int
+    id: str
+    type: str
+    outcome: str
+    http_status: int | None
+    error_code: str | None
+    error: str
+    tasks: int
+    attempts: int
+    minutes: str
+    servers: str
+    samples: str
+    first_at: int
+    last_at: int
+    timeout: int | None
+    run_p95: int | None
+
+
+class HealthRow(NamedTuple):
+    """From when on a server had a status."""
+
+    server_id: str
+    at: int
+    status: str
+    reason: str | None
+
+
+class LoadRow(NamedTuple):
+    """A server in the 288 s from `at` on: `busy_ms` of `slot_ms` its slots were in use.
+
+    `outcomes` is JSON text: by type how many attempts ended as completed, failed, timeout or otherwise.
+    """
+
+    server_id: str
+    at: int
+    busy_ms: int
+    slot_ms: int
+    picks: int
+    completed: int
+    failed: int
+    run_ms: int
+    responses: int
+    response_ms: int
+    outcomes: str
+
+
+class FacetRow(NamedTuple):
+    """A value of a field that was seen; `owner` '' stands for all."""
+
+    field: str
+    owner: str
+    value: str
+    last_at: int
 
 
 class AuditRow(NamedTuple):

@@ -161,6 +161,7 @@ def _remove(turn: Turn, server: Server) -> None:
     memory.fleet.remove(server)
     memory.server_timers.drop(server)
     memory.shown_status.pop(server.id, None)
+    memory.service.forget(server.id)
     turn.plan.writes.unregistered.append((server.id,))
     turn.plan.effects.append(ServerChanged(server.id, None, "removed"))
     turn.plan.effects.append(Forget(server.id))

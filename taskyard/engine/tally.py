@@ -6,6 +6,9 @@ counters[tally.CREATED] += 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from taskyard.domain.outcomes import Outcome, Status
 from taskyard.engine.rows import STAT_NAMES, StatRow
 
 (
@@ -25,15 +28,31 @@ from taskyard.engine.rows import STAT_NAMES, StatRow
     ONLINE_MS,
 ) = range(len(STAT_NAMES))
 
+# The counter of each status that ends a task.
+ENDS = {
+    Status.COMPLETED: COMPLETED,
+    Status.FAILED: FAILED,
+    Status.TIMEOUT: TIMED_OUT,
+    Status.CANCELLED: CANCELLED,
+}
 HOUR_MS = 3_600_000
 
 
 class Tally:
-    """Counters by task type and by server; the yard's are the sums over the types."""
+    """Counters by task type, by server and by owner; the yard's are the sums over the types.
 
-    __slots__ = ("_servers", "_types")
+    `waited` are the ms that tasks waited for their first attempt, `ran` those that completed attempts took, by type;
+    `picks` counts attempts by their server, `outcomes` their ends by server, type and outcome.
+    """
+
+    __slots__ = ("_owners", "_servers", "_types", "outcomes", "picks", "ran", "waited")
 
     def __init__(self) -> None:
+        self.waited: list[int] = []
+        self.ran: dict[str, list[int]] = {}
+        self.picks: dict[str, int] = {}
+        self.outcomes: dict[tuple[str, str, Outcome], int] = {}
+        self._owners: dict[str, list[int]] = {}
         self._types: dict[str, list[int]] = {}
         self._servers: dict[str, list[int]] = {}
 
@@ -51,6 +70,26 @@ class Tally:
             counters = self._servers[server_id] = [0] * len(STAT_NAMES)
         return counters
 
+    def of_owner(self, owner: str) -> list[int]:
+        """How many more tasks of an owner there are, to add to: in all (`CREATED`), and by how they ended."""
+        counters = self._owners.get(owner)
+        if counters is None:
+            counters = self._owners[owner] = [0] * len(STAT_NAMES)
+        return counters
+
+    def yard(self) -> list[int]:
+        """The whole yard's counters."""
+        if not self._types:
+            return [0] * len(STAT_NAMES)
+        return [sum(column) for column in zip(*self._types.values(), strict=True)]
+
+    def served(self) -> dict[str, Sequence[int]]:
+        """By server: completed and failed attempts, ms of the completed ones, answers and ms until these."""
+        return {
+            key: (counters[ATTEMPTS_OK], counters[ATTEMPTS_FAILED], *counters[RUN_MS : RESPONSE_MS + 1])
+            for key, counters in self._servers.items()
+        }
+
     def rows(self, now: int) -> list[StatRow]:
         """What to add to the store."""
         hour = now // HOUR_MS
@@ -59,6 +98,9 @@ class Tally:
             active_at = now if any(counters[:ONLINE_MS]) else 0  # time online is no activity
             rows.append(StatRow._make((hour, "server", key, *counters, active_at)))
         if self._types:
-            yard = [sum(column) for column in zip(*self._types.values(), strict=True)]
-            rows.append(StatRow._make((hour, "yard", "", *yard, now)))
+            rows.append(StatRow._make((hour, "yard", "", *self.yard(), now)))
+        if self._owners:
+            kept = [sum(column) for column in zip(*self._owners.values(), strict=True)]
+            rows.append(StatRow._make((0, "kept", "", *kept, now)))
+            rows += [StatRow._make((0, "kept", key, *counters, now)) for key, counters in self._owners.items()]
         return rows

@@ -77,6 +77,8 @@ def submit(turn: Turn, fact: Submitted) -> None:
         _store(turn, fact, task)
     turn.touch(task)
     turn.tally.of_type(spec.type)[tally.CREATED] += 1
+    turn.tally.of_owner(spec.owner)[tally.CREATED] += 1
+    memory.facets.note(turn.now, spec)
     turn.answer(fact.ref, SubmitDone(spec.id, spec.created_at))
 
 
@@ -226,6 +228,7 @@ def retry(turn: Turn, fact: RetryAsked) -> None:
 
 def _reopen(turn: Turn, task: Task) -> None:
     spec, now = task.spec, turn.now
+    turn.tally.of_owner(spec.owner)[tally.ENDS[task.status]] -= 1
     task.failures = task.lost = 0
     task.avoid = ""
     task.last_outcome = None

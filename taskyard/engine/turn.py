@@ -15,6 +15,7 @@ from taskyard.domain.outcomes import AFTER, Outcome, Status
 from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Task
 from taskyard.engine import tally
+from taskyard.engine.figures import write_figures
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import (
     Abort,
@@ -33,12 +34,6 @@ from taskyard.engine.plan import (
 from taskyard.engine.rows import AttemptRow, AuditRow, EndedTask, LaneRow
 from taskyard.engine.states import queue_row, run_row, server_row
 
-_ENDED = {
-    Status.COMPLETED: tally.COMPLETED,
-    Status.FAILED: tally.FAILED,
-    Status.TIMEOUT: tally.TIMED_OUT,
-    Status.CANCELLED: tally.CANCELLED,
-}
 ERROR_MOST = 4096  # bytes
 
 
@@ -113,10 +108,12 @@ class Turn:
         progress: int | None = None,
         message: str | None = None,
         by: int | None = None,
+        outcome: Outcome | None = None,
     ) -> None:
         """End a task that is neither queued nor holds a slot any more.
 
-        `run` is its last attempt where that is known; `by` the number of the attempt whose word ends it, if one does.
+        `run` is its last attempt where that is known; `by` the number of the attempt whose word ends it, if one does,
+        and `outcome` how that one ended.
         """
         task.status = status
         task.ended_by = by
@@ -150,7 +147,15 @@ class Turn:
         )
         if result is not None:
             self.plan.writes.results.append((task.id, result))
-        self.tally.of_type(task.spec.type)[_ENDED[status]] += 1
+        spec, place = task.spec, tally.ENDS[status]
+        self.tally.of_type(spec.type)[place] += 1
+        self.tally.of_owner(spec.owner)[place] += 1
+        if status is Status.FAILED or status is Status.TIMEOUT:
+            how = (outcome or (Outcome.FAILED if status is Status.FAILED else Outcome.TIMEOUT)).value
+            group = self.memory.failures.task(
+                self.now, spec.owner, task.id, spec.type, how, http_status, error_code, error, alone=outcome is None
+            )
+            self.plan.writes.failed.append((task.id, group))
         self.plan.effects.append(Changed(task.id, status))
 
     # --- attempts ----------------------------------------------------------------------------------------------------
@@ -173,7 +178,13 @@ class Turn:
         took = max(0, now - run.started_at)
         response = None if run.responded_at is None else max(0, run.responded_at - run.started_at)
         counted = (self.tally.of_type(task.spec.type), self.tally.of_server(server.id))
+        key = server.id, task.spec.type, outcome
+        self.tally.outcomes[key] = self.tally.outcomes.get(key, 0) + 1
         if outcome is Outcome.COMPLETED:
+            ran = self.tally.ran.get(task.spec.type)
+            if ran is None:
+                ran = self.tally.ran[task.spec.type] = []
+            ran.append(took)
             for counters in counted:
                 counters[tally.ATTEMPTS_OK] += 1
                 counters[tally.RUN_MS] += took
@@ -251,6 +262,9 @@ class Turn:
         server.online_booked_at = self.now
         server.was_online = server.health.state is State.ONLINE
         status = server.status
+        change = memory.service.changed(server.id, status, server.health.last_error, self.now)
+        if change is not None:
+            self.plan.writes.health.append(change)
         if memory.shown_status.get(server.id) != status:
             memory.shown_status[server.id] = status
             server.dirty = True
@@ -283,6 +297,7 @@ class Turn:
         # One that was registered again in this very turn stays.
         writes.unregistered = [row for row in writes.unregistered if row[0] not in memory.fleet.servers]
         writes.stats.extend(self.tally.rows(self.now))
+        write_figures(memory, self.now, self.tally, writes)
         self._ask_for_more()
         return self.plan
 

@@ -155,6 +155,8 @@ class _Search:
         query = self._query
         if self._id is not None:
             return [[_Part("list_by_id", (self._id,))]]
+        if query.failure is not None:
+            return [[_Part("list_by_failure", (query.failure,))]]  # the only way to tell
         ways: list[list[_Part]] = []
         if query.tag is not None:
             ways.append([_Part("list_by_tag", (query.tag,))])

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
+from taskyard.store.figures import Figures, Keep
 
 
 class StoreError(Exception):
@@ -46,8 +47,9 @@ class InUse(Unusable):
 class TaskQuery:
     """Which tasks to list, newest first. `None` members do not filter.
 
-    `owner` is whose tasks may be seen (`None`: all). `before` is the id below which the page starts. `q` matches an
-    exact id, a prefix of the type, or a tag. `statuses` are numbers of `Status`; times are int ms of `createdAt`.
+    `owner` is whose tasks may be seen (`None`: all), `failure` the id of a group of failures. `before` is the id below
+    which the page starts. `q` matches an exact id, a prefix of the type, or a tag. `statuses` are numbers of `Status`;
+    times are int ms of `createdAt`.
     """
 
     owner: str | None
@@ -59,6 +61,7 @@ class TaskQuery:
     created_from: int | None = None
     created_to: int | None = None
     q: str | None = None
+    failure: str | None = None
     before: str | None = None
     limit: int = 50
 
@@ -108,6 +111,9 @@ class Store(Protocol):
         with rows for ever. Returns the larger count.
         """
 
+    def forget(self, keep: Keep) -> int:
+        """Remove figures that are kept no longer, at most so many rows of a kind; the largest number."""
+
     # --- reads for the API: any thread -----------------------------------------------------------------------------
 
     def task(self, task_id: str, owner: str | None) -> Record | None:
@@ -145,6 +151,10 @@ class Store(Protocol):
 
     def audit(self, limit: int) -> list[AuditRow]:
         """The newest audit rows."""
+
+    @property
+    def figures(self) -> Figures:
+        """What overview, failures and histories are read from."""
 
     def check(self) -> None:
         """Raises `StoreError` when the store cannot be read and written now."""

@@ -19,6 +19,7 @@ from taskyard.store.backup import Copy
 from taskyard.store.ballast import Ballast
 from taskyard.store.connection import WAL_MOST_BYTES, Connection, Value, read_failure
 from taskyard.store.directory import DataDirectory
+from taskyard.store.figures import Figures, Keep
 from taskyard.store.listing import list_tasks
 from taskyard.store.port import DiskFull, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable, WholeTask
 from taskyard.store.queries import QUERIES
@@ -141,6 +142,12 @@ class SqliteStore:
                 raise OutcomeUnknown("the database cannot be made smaller (" + str(error) + ")") from error
         return removed
 
+    def forget(self, keep: Keep) -> int:
+        """Remove figures that are kept no longer, at most so many rows of a kind. Raises `OutcomeUnknown`."""
+        self._check_open()
+        with self._changing():
+            return start.forget(self._writer, keep)
+
     @contextmanager
     def _changing(self) -> Iterator[None]:
         try:
@@ -257,6 +264,15 @@ class SqliteStore:
         """The newest audit rows."""
         with self._reading() as reader:
             return [AuditRow._make(row) for row in reader.rows(QUERIES["audit"], (limit,))]
+
+    @property
+    def figures(self) -> Figures:
+        """What overview, failures and histories are read from."""
+        return Figures(self._rows)
+
+    def _rows(self, name: str, values: Sequence[Value] = ()) -> list[Any]:
+        with self._reading() as reader:
+            return reader.rows(QUERIES[name], values)
 
     # --- the store itself --------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from taskyard.engine.plan import FlowCount, Snapshot
 from taskyard.engine.rows import STAT_NAMES, LaneRow, Record, RunRow, ServerRow, StatRow, TaskRow
 from taskyard.store.connection import Connection
+from taskyard.store.figures import Keep, forgetting, read_tail
 from taskyard.store.queries import QUERIES
 from taskyard.store.records import queued_records
 
@@ -22,6 +23,7 @@ def read_snapshot(connection: Connection, wakes: int) -> Snapshot:
     _read_queue(connection, snapshot, wakes)
     _read_runs(connection, snapshot)
     _read_time(connection, snapshot)
+    read_tail(lambda name, values=(): connection.rows(QUERIES[name], values), snapshot)
     return snapshot
 
 
@@ -64,18 +66,24 @@ def sweep(connection: Connection, ended_before: int, keys_before: int, most: int
     ids = [(task.id,) for task in tasks]
     tags = [(tag, task.id) for task in tasks if task.tags is not None for tag in json.loads(task.tags)]
     connection.change_each(QUERIES["tag_delete"], tags)
-    for name in ("payload_delete", "result_delete", "attempts_delete", "task_delete"):
+    for name in ("payload_delete", "result_delete", "attempts_delete", "failed_delete", "task_delete"):
         connection.change_each(QUERIES[name], ids)
-    connection.change_each(QUERIES["stats_add"], _removed(tasks))
+    connection.change_each(QUERIES["stats_add"], [*_removed(tasks), *_no_longer_kept(tasks)])
     keys = connection.rows(QUERIES["keys_before"], (keys_before, most))
     connection.change_each(QUERIES["key_delete"], keys)
     return max(len(ids), len(keys))
+
+
+def forget(connection: Connection, keep: Keep) -> int:
+    """Remove figures that are kept no longer, a bite of each kind; the size of the largest."""
+    return max(connection.change(QUERIES[name], values) for name, values in forgetting(keep))
 
 
 class _Swept(NamedTuple):
     id: str
     tags: str | None
     type: str
+    owner: str
     status: int
     ended_at: int
 
@@ -97,4 +105,21 @@ def _removed(tasks: list[_Swept]) -> list[StatRow]:
             last_at=max(row.last_at, task.ended_at),
             **{name: getattr(row, name) + 1},
         )
+    return list(rows.values())
+
+
+def _no_longer_kept(tasks: list[_Swept]) -> list[StatRow]:
+    """The same by owner, and for all together, to be taken away from the tasks that are counted as kept."""
+    rows: dict[str, StatRow] = {}
+    for task in tasks:
+        name = _COUNTERS[task.status]
+        for key in (task.owner, ""):
+            row = rows.get(key, _NONE)
+            rows[key] = row._replace(
+                scope="kept",
+                key=key,
+                created=row.created - 1,
+                last_at=max(row.last_at, task.ended_at),
+                **{name: getattr(row, name) - 1},
+            )
     return list(rows.values())

@@ -6,10 +6,15 @@ from taskyard.engine.rows import (
     STAT_NAMES,
     AttemptRow,
     EndedTask,
+    FacetRow,
+    FailureRow,
+    HealthRow,
     KeyRow,
+    LoadRow,
     NewTask,
     QueueRow,
     RunRow,
+    SeriesRow,
     ServerRow,
     StatRow,
     TaskRow,
@@ -86,6 +91,30 @@ def key_row(key="k", task=1, **values):
 
 def stat_row(hour=1, scope="yard", key="", last_at=T0, **values):
     return StatRow._make((hour, scope, key, *(values.get(name, 0) for name in STAT_NAMES), last_at))
+
+
+def series_row(at=T0, step=1000, **values):
+    return SeriesRow(step, at, T0, 1, 2, 3, 4, 5, "1: 2", "3: 4", 6, 7)._replace(**values)
+
+
+def failure_row(group="g", **values):
+    usual = FailureRow(
+        "ann", T0 // 3_600_000, group, "ocr", "failed", 500, None, "no", 1, 2, '{"3": 2}', '{"s1": 2}', "[]", T0,
+        T0 + 1, 1000, None,
+    )  # fmt: skip
+    return usual._replace(**values)
+
+
+def load_row(server_id="s1", at=T0, **values):
+    return LoadRow(server_id, at, 10, 100, 3, 2, 1, 50, 2, 20, "{}")._replace(**values)
+
+
+def health_row(server_id="s1", at=T0, status="online", reason=None):
+    return HealthRow(server_id, at, status, reason)
+
+
+def facet_row(value="ocr", *, field="type", owner="ann", last_at=T0):
+    return FacetRow(field, owner, value, last_at)
 
 
 def plan(**writes):

@@ -13,11 +13,16 @@ from taskyard.engine.rows import (
     AttemptRow,
     AuditRow,
     EndedTask,
+    FacetRow,
+    FailureRow,
+    HealthRow,
     KeyRow,
     LaneRow,
+    LoadRow,
     NewTask,
     QueueRow,
     RunRow,
+    SeriesRow,
     ServerRow,
     StatRow,
 )
@@ -28,7 +33,10 @@ from taskyard.store.postgres.store import PostgresStore
 from tests.store.making import T0, new_task, plan, tid
 
 FOLDER = Path(taskyard.store.postgres.__file__).parent
-SOURCE = "".join(path.read_text("utf-8") for path in [*FOLDER.glob("*.py"), FOLDER.parent / "listing.py"])
+SOURCE = "".join(
+    path.read_text("utf-8")
+    for path in [*FOLDER.glob("*.py"), FOLDER.parent / "listing.py", FOLDER.parent / "figures.py"]
+)
 TABLES = {
     "lane": LaneRow,
     "task": NewTask,
@@ -40,6 +48,11 @@ TABLES = {
     "idempotency": KeyRow,
     "stats_hour": StatRow,
     "stats_part": StatRow,
+    "series": SeriesRow,
+    "failure_group": FailureRow,
+    "server_health": HealthRow,
+    "server_load": LoadRow,
+    "facet": FacetRow,
     "audit": AuditRow,
 }
 # Beside the row's own: what marks a purged and a retried task, and numbers that give an order.
@@ -56,6 +69,11 @@ INSERTS = {
     "task_end": EndedTask,
     "server_upsert": ServerRow,
     "stats_add": StatRow,
+    "series_upsert": SeriesRow,
+    "failure_upsert": FailureRow,
+    "health_upsert": HealthRow,
+    "load_upsert": LoadRow,
+    "facet_upsert": FacetRow,
     "audit_insert": AuditRow,
 }
 
@@ -182,6 +200,34 @@ PLANNED = {
     "list_queued": RANGE,
     "list_running": RANGE,
     "list_running_on": (b"s1", *RANGE),
+    "list_by_failure": (b"g", *RANGE),
+    "failed_delete": (IDS,),
+    "series_of": (b"1000", b"1", b"9"),
+    "failures_of_all": (b"1",),
+    "failures_of_owner": (b"ann", b"1"),
+    "last_failure_of_all": (),
+    "last_failure_of_owner": (b"ann",),
+    "facets": (b"type", b"", b"o", b"p", b"9"),
+    "health_of_all": (b"1", b"9"),
+    "health_of": (b"s1", b"1", b"9"),
+    "health_before_of": (b"s1", b"1"),
+    "health_before": (b"1",),
+    "loads_of": (b"s1", b"1"),
+    "load_sums": (b"1",),
+    "audit_of_all": (b"9", b"5"),
+    "audit_of_who": (b"ann", b"9", b"5"),
+    "audit_of_target": (b"s1", b"9", b"5"),
+    "series_tail": (b"1000", b"9"),
+    "failures_latest": (),
+    "loads_latest": (),
+    "healths_latest": (),
+    "last_health": (),
+    "series_forget": (b"1000", b"1", b"9"),
+    "failures_forget": (b"1", b"9"),
+    "health_forget": (b"1", b"9"),
+    "loads_forget": (b"1", b"9"),
+    "facets_forget": (b"1", b"9"),
+    "audit_forget": (b"1", b"9"),
     "type_from": (b"o",),
     "type_after": (b"o",),
 }

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from taskyard.prove.oracle.figures import check_figures
 from taskyard.prove.oracle.oracle import Oracle
 from taskyard.prove.oracle.tasks import ENDS, Known
 from taskyard.prove.oracle.violation import Violation
@@ -148,6 +149,7 @@ class Audit:
             for name, value in zip(("created", *ENDS.values()), values, strict=True):
                 if value != counters.by_hour[hour, name]:
                     raise Violation("counters", f"{name} of hour {hour}: {value}, not {counters.by_hour[hour, name]}")
+        check_figures(self._db, self._oracle.tasks)
 
     def memory(self, queued: int, processing: int, owners: dict[str, int], flows: dict[tuple[int, str], int]) -> None:
         """Compare the engine's counts in memory with the store. Raises `Violation`."""

@@ -78,20 +78,27 @@ class Known:
 
 
 class Counters:
-    """An independent recount of the hourly counters: (scope, key, name) -> sum."""
+    """An independent recount of the hourly counters: (scope, key, name) -> sum; and of the yard by second."""
 
     def __init__(self) -> None:
         self.sums: Counter[tuple[str, str, str]] = Counter()
         self.by_hour: Counter[tuple[int, str]] = Counter()
+        self.by_second: Counter[tuple[int, str]] = Counter()
 
     def add(self, task: Known, name: str, amount: int = 1) -> None:
         """Count for the yard and the task's type."""
         self.sums["yard", "", name] += amount
         self.sums["type", task.spec["type"], name] += amount
 
-    def add_hour(self, now: int, name: str) -> None:
-        """Count for the yard in this hour."""
+    def add_time(self, now: int, name: str) -> None:
+        """Count for the yard in this hour and this second."""
         self.by_hour[now // HOUR_MS, name] += 1
+        self.by_second[now - now % 1000, name] += 1
+
+    def keep(self, task: Known, name: str, amount: int = 1) -> None:
+        """Count for the tasks that there are, of this owner and of all."""
+        for owner in ("", task.spec["owner"]):
+            self.sums["kept", owner, name] += amount
 
     def attempt(self, now: int, task: Known, trial: Trial, outcome: str) -> None:
         """Count an attempt that ended."""
@@ -139,7 +146,8 @@ class Tasks:
         self.by_id[task.id] = self.live[task.id] = task
         self.admitted += 1
         self.counters.add(task, "created")
-        self.counters.add_hour(now, "created")
+        self.counters.add_time(now, "created")
+        self.counters.keep(task, "created")
         return task
 
     def _set_limits(self, task: Known, start: int) -> None:
@@ -154,6 +162,7 @@ class Tasks:
 
     def reopen(self, now: int, task: Known) -> None:
         """An ended task was retried by hand."""
+        self.counters.keep(task, ENDS[task.status], -1)
         task.status = "PENDING"
         task.not_before = 0
         task.failures = task.lost = 0
@@ -172,7 +181,8 @@ class Tasks:
         task.status, task.ready, task.due_at, task.ended_at = status, False, None, now
         del self.live[task.id]
         self.counters.add(task, ENDS[status])
-        self.counters.add_hour(now, ENDS[status])
+        self.counters.add_time(now, ENDS[status])
+        self.counters.keep(task, ENDS[status])
 
     # --- the sweep ---------------------------------------------------------------------------------------------------
 
@@ -200,6 +210,7 @@ class Tasks:
             task = self.by_id.pop(task_id)
             for name in ("created", ENDS[task.status]):
                 self.counters.sums["removed", task.spec["type"], name] += 1
+                self.counters.keep(task, name, -1)
         self.swept |= missing
 
     # --- the order ---------------------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from taskyard.engine.plan import FlowCount, Snapshot
 from taskyard.engine.rows import LaneRow, Record, RunRow, ServerRow
+from taskyard.store.figures import read_tail
 from taskyard.store.postgres.records import queued_records
 
 _PLACE = (1 << 48) - 1
@@ -14,7 +16,7 @@ _PLACE = (1 << 48) - 1
 class Reader(Protocol):
     """One state of the database, and the statements by their names."""
 
-    def rows(self, name: str, values: tuple[int | str, ...] = ()) -> list[Any]:
+    def rows(self, name: str, values: Sequence[int | str] = ()) -> list[Any]:
         """All rows of a statement."""
 
     def rows_of(self, name: str, batch: list[tuple[Any, ...]]) -> list[Any]:
@@ -32,6 +34,7 @@ def read_snapshot(reader: Reader, wakes: int) -> Snapshot:
     _read_queue(reader, snapshot, wakes)
     _read_runs(reader, snapshot)
     _read_time(reader, snapshot)
+    read_tail(reader.rows, snapshot)
     return snapshot
 
 

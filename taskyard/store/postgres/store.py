@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
+from taskyard.store.figures import Figures, Keep, forgetting
 from taskyard.store.listing import list_tasks
 from taskyard.store.port import NotDeciding, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, WholeTask
 from taskyard.store.postgres import schema, turns
@@ -130,6 +131,18 @@ class PostgresStore:
         with self._changing():
             self._lease.leave(self._writer)
 
+    def forget(self, keep: Keep) -> int:
+        """Remove figures that are kept no longer, at most so many rows of a kind. Raises `OutcomeUnknown`.
+
+        Nothing while another node decides: that one does.
+        """
+        self._check_open()
+        if self._waits:
+            return 0
+        with self._changing():
+            removed = self._exchange([QUERIES[name].with_values(values) for name, values in forgetting(keep)])
+        return max(int(count) for ((count,),) in removed)
+
     def _exchange(self, calls: Sequence[Call]) -> list[list[Any]]:
         """Carry out calls in one transaction that proves the epoch; the rows of each."""
         proof = QUERIES["prove"].with_values((self._lease.epoch,))
@@ -243,6 +256,11 @@ class PostgresStore:
     def audit(self, limit: int) -> list[AuditRow]:
         """The newest audit rows."""
         return [AuditRow._make(row) for row in self._readers.rows("audit", (limit,))]
+
+    @property
+    def figures(self) -> Figures:
+        """What overview, failures and histories are read from."""
+        return Figures(self._readers.rows)
 
     # --- the store itself --------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from taskyard.store.postgres.queries import QUERIES, Call
 _KEEP_UP_EVERY_S: Final = 50.0
 _START_OVER_S: Final = 3600.0
 _TASK_STATEMENTS: Final = (
-    "count_removed",
+    "count_removed", "count_kept", "failed_delete",
     "tags_delete", "task_delete", "task_reopen", "payload_delete", "result_delete", "attempts_delete"
 )  # fmt: skip
 # Carries out calls in one transaction that proves the epoch: the rows of each.

@@ -26,6 +26,10 @@ def _two(row: Row) -> Hashable:
     return row[0], row[1]
 
 
+def _three(row: Row) -> Hashable:
+    return row[0], row[1], row[2]
+
+
 class _Step(NamedTuple):
     """What one kind of row does: a statement, and the key by which rows replace each other (`None`: they do not)."""
 
@@ -43,6 +47,7 @@ _BEFORE: Final = (
     _Step("keys", "key_upsert", _two),
     _Step("reopened", "task_reopen"),
     _Step("reopened", "result_delete"),
+    _Step("reopened", "failed_delete"),
     _Step("retried", "task_retried"),
     _Step("unqueued", "queue_delete"),
     _Step("queued", "queue_upsert", _first),
@@ -60,6 +65,12 @@ _AFTER: Final = (
     _Step("servers", "server_upsert", _first),
     _Step("unregistered", "server_delete"),
     _Step("stats", "stats_add"),
+    _Step("series", "series_upsert", _two),
+    _Step("failures", "failure_upsert", _three),
+    _Step("failed", "failed_upsert", _first),
+    _Step("health", "health_upsert", _two),
+    _Step("loads", "load_upsert", _two),
+    _Step("facets", "facet_upsert", _three),
     _Step("settings", "setting_upsert", _first),
     _Step("audit", "audit_insert"),
 )

@@ -42,6 +42,12 @@ SELECT l.id, l.owner, l.type, l.lane, l.tags, l.status, l.server_id
 FROM task_tag AS g JOIN listed AS l ON l.id = g.task_id
 WHERE g.tag = ? AND g.task_id < ? AND g.task_id >= ? ORDER BY g.task_id DESC LIMIT ?;
 
+-- list_by_failure --
+-- The tasks of a group of failures.
+SELECT l.id, l.owner, l.type, l.lane, l.tags, l.status, l.server_id
+FROM failed_task AS f JOIN listed AS l ON l.id = f.task_id
+WHERE f.failure = ? AND f.task_id < ? AND f.task_id >= ? ORDER BY f.task_id DESC LIMIT ?;
+
 -- list_queued --
 -- The tasks that wait.
 SELECT l.id, l.owner, l.type, l.lane, l.tags, l.status, l.server_id

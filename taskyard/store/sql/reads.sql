@@ -68,6 +68,72 @@ FROM stats_hour WHERE scope = ? AND key = ?;
 -- The newest audit rows.
 SELECT a.at, a.who, a.action, a.target, a.details FROM audit AS a ORDER BY a.id DESC LIMIT ?;
 
+-- series_of --
+-- What happened in spans of a length that began from a time on and before another, the oldest first.
+SELECT s.* FROM series AS s WHERE s.step = ? AND s.at >= ? AND s.at < ? ORDER BY s.at;
+
+-- failures_of_all --
+-- The failures of all owners from an hour on.
+SELECT f.* FROM failure_group AS f WHERE f.hour >= ? ORDER BY f.hour, f.owner, f.id;
+
+-- failures_of_owner --
+-- The failures of an owner from an hour on.
+SELECT f.* FROM failure_group AS f WHERE f.owner = ? AND f.hour >= ? ORDER BY f.hour, f.id;
+
+-- last_failure_of_all --
+-- When something failed last.
+SELECT max(f.last_at) FROM failure_group AS f WHERE f.hour = (SELECT max(m.hour) FROM failure_group AS m);
+
+-- last_failure_of_owner --
+-- When something of an owner failed last.
+SELECT max(f.last_at) FROM failure_group AS f
+WHERE f.owner = ? AND f.hour = (SELECT max(m.hour) FROM failure_group AS m WHERE m.owner = f.owner);
+
+-- facets --
+-- The values of a field from a text on and before another, in order.
+SELECT f.value FROM facet AS f
+WHERE f.field = ? AND f.owner = ? AND f.value >= ? AND f.value < ? ORDER BY f.value LIMIT ?;
+
+-- health_of_all --
+-- The changes of all servers' status from a time on, the oldest first.
+SELECT h.* FROM server_health AS h WHERE h.at >= ? ORDER BY h.at, h.server_id LIMIT ?;
+
+-- health_of --
+-- The changes of a server's status from a time on, the oldest first.
+SELECT h.* FROM server_health AS h WHERE h.server_id = ? AND h.at >= ? ORDER BY h.at LIMIT ?;
+
+-- health_before_of --
+-- The last change of a server's status before a time.
+SELECT h.* FROM server_health AS h WHERE h.server_id = ? AND h.at < ? ORDER BY h.at DESC LIMIT 1;
+
+-- health_before --
+-- The last change of each registered server's status before a time.
+SELECT h.* FROM server AS s JOIN server_health AS h ON h.server_id = s.id
+    AND h.at = (SELECT max(m.at) FROM server_health AS m WHERE m.server_id = s.id AND m.at < ?);
+
+-- loads_of --
+-- A server's spans from a time on, the oldest first.
+SELECT l.* FROM server_load AS l WHERE l.server_id = ? AND l.at >= ? ORDER BY l.at;
+
+-- load_sums --
+-- The sums of each server's spans from a time on.
+SELECT l.server_id, sum(l.picks), sum(l.completed), sum(l.failed), sum(l.run_ms)
+FROM server_load AS l WHERE l.at >= ? GROUP BY +l.server_id;
+
+-- audit_of_all --
+-- Audit rows below an id, the newest first.
+SELECT a.id, a.at, a.who, a.action, a.target, a.details FROM audit AS a WHERE a.id < ? ORDER BY a.id DESC LIMIT ?;
+
+-- audit_of_who --
+-- Audit rows of a subject below an id, the newest first.
+SELECT a.id, a.at, a.who, a.action, a.target, a.details FROM audit AS a
+WHERE a.who = ? AND a.id < ? ORDER BY a.id DESC LIMIT ?;
+
+-- audit_of_target --
+-- Audit rows of a target below an id, the newest first.
+SELECT a.id, a.at, a.who, a.action, a.target, a.details FROM audit AS a
+WHERE a.target = ? AND a.id < ? ORDER BY a.id DESC LIMIT ?;
+
 -- alive --
 -- Whether the store answers.
 SELECT count(*) FROM setting;

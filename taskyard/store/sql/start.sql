@@ -51,9 +51,72 @@ SELECT a.at FROM audit AS a ORDER BY a.id DESC LIMIT 1;
 -- When something was last counted: a submission, the end of an attempt or of a task, those swept since included.
 SELECT s.last_at FROM stats_hour AS s WHERE s.scope = 'yard' AND s.key = '' ORDER BY s.hour DESC LIMIT 1;
 
+-- series_tail --
+-- The latest spans of a length.
+SELECT s.* FROM series AS s WHERE s.step = ? ORDER BY s.at DESC LIMIT ?;
+
+-- failures_latest --
+-- The failures of the latest hour that has some.
+SELECT f.* FROM failure_group AS f WHERE f.hour = (SELECT max(m.hour) FROM failure_group AS m);
+
+-- loads_latest --
+-- All servers' latest span.
+SELECT l.* FROM server_load AS l WHERE l.at = (SELECT max(m.at) FROM server_load AS m);
+
+-- healths_latest --
+-- The last change of each registered server's status.
+SELECT h.* FROM server AS s JOIN server_health AS h ON h.server_id = s.id
+    AND h.at = (SELECT max(m.at) FROM server_health AS m WHERE m.server_id = s.id);
+
+-- last_health --
+-- The latest change of a server's status.
+SELECT max(h.at) FROM server_health AS h;
+
+-- series_forget --
+-- Spans of a length that began before a time, the oldest first.
+DELETE FROM series WHERE (step, at) IN (
+    SELECT s.step, s.at FROM series AS s WHERE s.step = ? AND s.at < ? ORDER BY s.at LIMIT ?
+);
+
+-- failures_forget --
+-- Failures before an hour.
+DELETE FROM failure_group WHERE (hour, owner, id) IN (
+    SELECT f.hour, f.owner, f.id FROM failure_group AS f WHERE f.hour < ? ORDER BY f.hour LIMIT ?
+);
+
+-- health_forget --
+-- Changes of servers' status before a time; the last one of a registered server stays.
+DELETE FROM server_health WHERE (server_id, at) IN (
+    SELECT h.server_id, h.at FROM server_health AS h
+    WHERE h.at < ? AND (
+        EXISTS (SELECT 1 FROM server_health AS n WHERE n.server_id = h.server_id AND n.at > h.at)
+        OR NOT EXISTS (SELECT 1 FROM server AS s WHERE s.id = h.server_id)
+    )
+    ORDER BY h.at LIMIT ?
+);
+
+-- loads_forget --
+-- Servers' spans before a time.
+DELETE FROM server_load WHERE (server_id, at) IN (
+    SELECT l.server_id, l.at FROM server_load AS l WHERE l.at < ? ORDER BY l.at LIMIT ?
+);
+
+-- facets_forget --
+-- Values that were not seen since a time.
+DELETE FROM facet WHERE (field, owner, value) IN (
+    SELECT f.field, f.owner, f.value FROM facet AS f WHERE f.last_at < ? ORDER BY f.last_at LIMIT ?
+);
+
+-- audit_forget --
+-- Audit rows before a time, the oldest first.
+DELETE FROM audit WHERE id IN (
+    SELECT a.id FROM audit AS a WHERE a.at < ? ORDER BY a.at LIMIT ?
+);
+
 -- ended_before --
 -- Tasks that ended before a time, the oldest first, with their tags and what counted them.
-SELECT t.id, t.tags, t.type, t.status, t.completed_at FROM task AS t WHERE t.completed_at < ? ORDER BY t.completed_at LIMIT ?;
+SELECT t.id, t.tags, t.type, t.owner, t.status, t.completed_at FROM task AS t
+WHERE t.completed_at < ? ORDER BY t.completed_at LIMIT ?;
 
 -- task_delete --
 -- Remove a task.

@@ -169,6 +169,57 @@ INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET
 -- Who changed what.
 INSERT INTO audit (at, who, action, target, details) VALUES (?, ?, ?, ?, ?);
 
+-- series_upsert --
+-- What happened in a span of time.
+INSERT INTO series (
+    step, at, since, submitted, completed, failed, timed_out, cancelled, waits, runs, waiting, running
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (step, at) DO UPDATE SET
+    since = excluded.since, submitted = excluded.submitted, completed = excluded.completed, failed = excluded.failed,
+    timed_out = excluded.timed_out, cancelled = excluded.cancelled, waits = excluded.waits, runs = excluded.runs,
+    waiting = excluded.waiting, running = excluded.running;
+
+-- failure_upsert --
+-- A group of an owner's failures in an hour.
+INSERT INTO failure_group (
+    owner, hour, id, type, outcome, http_status, error_code, error, tasks, attempts, minutes, servers, samples,
+    first_at, last_at, timeout, run_p95
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (owner, hour, id) DO UPDATE SET
+    type = excluded.type, outcome = excluded.outcome, http_status = excluded.http_status,
+    error_code = excluded.error_code, error = excluded.error, tasks = excluded.tasks, attempts = excluded.attempts,
+    minutes = excluded.minutes, servers = excluded.servers, samples = excluded.samples, first_at = excluded.first_at,
+    last_at = excluded.last_at, timeout = excluded.timeout, run_p95 = excluded.run_p95;
+
+-- health_upsert --
+-- From when on a server had a status.
+INSERT INTO server_health (server_id, at, status, reason) VALUES (?, ?, ?, ?)
+ON CONFLICT (server_id, at) DO UPDATE SET status = excluded.status, reason = excluded.reason;
+
+-- load_upsert --
+-- A server in a span of time.
+INSERT INTO server_load (
+    server_id, at, busy_ms, slot_ms, picks, completed, failed, run_ms, responses, response_ms, outcomes
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (server_id, at) DO UPDATE SET
+    busy_ms = excluded.busy_ms, slot_ms = excluded.slot_ms, picks = excluded.picks, completed = excluded.completed,
+    failed = excluded.failed, run_ms = excluded.run_ms, responses = excluded.responses,
+    response_ms = excluded.response_ms, outcomes = excluded.outcomes;
+
+-- facet_upsert --
+-- A value of a field was seen.
+INSERT INTO facet (field, owner, value, last_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (field, owner, value) DO UPDATE SET last_at = excluded.last_at;
+
+-- failed_upsert --
+-- Of which group a task that failed or timed out is.
+INSERT INTO failed_task (task_id, failure) VALUES (?, ?)
+ON CONFLICT (task_id) DO UPDATE SET failure = excluded.failure;
+
+-- failed_delete --
+-- A task is of no group any more.
+DELETE FROM failed_task WHERE task_id = ?;
+
 -- refill --
 -- The next ready tasks of a flow, from a rank on.
 SELECT t.*, q.*

@@ -44,6 +44,12 @@ SELECT l.id, l.owner, l.type, l.lane, l.tags, l.status, l.server_id
 FROM task_tag AS g JOIN listed AS l ON l.id = g.task_id
 WHERE g.tag = $1 AND g.task_id < $2 AND g.task_id >= $3 ORDER BY g.task_id DESC LIMIT $4;
 
+-- list_by_failure --
+-- The tasks of a group of failures.
+SELECT l.id, l.owner, l.type, l.lane, l.tags, l.status, l.server_id
+FROM failed_task AS f JOIN listed AS l ON l.id = f.task_id
+WHERE f.failure = $1 AND f.task_id < $2 AND f.task_id >= $3 ORDER BY f.task_id DESC LIMIT $4;
+
 -- list_queued --
 -- The tasks that wait.
 SELECT l.id, l.owner, l.type, l.lane, l.tags, l.status, l.server_id

@@ -81,6 +81,71 @@ FROM stats_all WHERE scope = $1 AND key = $2;
 -- The newest audit rows.
 SELECT a.at, a.who, a.action, a.target, a.details FROM audit AS a ORDER BY a.id DESC LIMIT $1;
 
+-- series_of --
+-- What happened in spans of a length that began from a time on and before another, the oldest first.
+SELECT s.* FROM series AS s WHERE s.step = $1 AND s.at >= $2 AND s.at < $3 ORDER BY s.at;
+
+-- failures_of_all --
+-- The failures of all owners from an hour on.
+SELECT f.* FROM failure_group AS f WHERE f.hour >= $1 ORDER BY f.hour, f.owner, f.id;
+
+-- failures_of_owner --
+-- The failures of an owner from an hour on.
+SELECT f.* FROM failure_group AS f WHERE f.owner = $1 AND f.hour >= $2 ORDER BY f.hour, f.id;
+
+-- last_failure_of_all --
+-- When something failed last.
+SELECT max(f.last_at) FROM failure_group AS f WHERE f.hour = (SELECT max(m.hour) FROM failure_group AS m);
+
+-- last_failure_of_owner --
+-- When something of an owner failed last.
+SELECT max(f.last_at) FROM failure_group AS f
+WHERE f.owner = $1 AND f.hour = (SELECT max(m.hour) FROM failure_group AS m WHERE m.owner = f.owner);
+
+-- facets --
+-- The values of a field from a text on and before another, in order.
+SELECT f.value FROM facet AS f
+WHERE f.field = $1 AND f.owner = $2 AND f.value >= $3 AND f.value < $4 ORDER BY f.value LIMIT $5;
+
+-- health_of_all --
+-- The changes of all servers' status from a time on, the oldest first.
+SELECT h.* FROM server_health AS h WHERE h.at >= $1 ORDER BY h.at, h.server_id LIMIT $2;
+
+-- health_of --
+-- The changes of a server's status from a time on, the oldest first.
+SELECT h.* FROM server_health AS h WHERE h.server_id = $1 AND h.at >= $2 ORDER BY h.at LIMIT $3;
+
+-- health_before_of --
+-- The last change of a server's status before a time.
+SELECT h.* FROM server_health AS h WHERE h.server_id = $1 AND h.at < $2 ORDER BY h.at DESC LIMIT 1;
+
+-- health_before --
+-- The last change of each registered server's status before a time.
+SELECT h.* FROM server AS s JOIN server_health AS h ON h.server_id = s.id
+    AND h.at = (SELECT max(m.at) FROM server_health AS m WHERE m.server_id = s.id AND m.at < $1);
+
+-- loads_of --
+-- A server's spans from a time on, the oldest first.
+SELECT l.* FROM server_load AS l WHERE l.server_id = $1 AND l.at >= $2 ORDER BY l.at;
+
+-- load_sums --
+-- The sums of each server's spans from a time on.
+SELECT l.server_id, sum(l.picks)::bigint, sum(l.completed)::bigint, sum(l.failed)::bigint, sum(l.run_ms)::bigint FROM server_load AS l WHERE l.at >= $1 GROUP BY l.server_id;
+
+-- audit_of_all --
+-- Audit rows below an id, the newest first.
+SELECT a.id, a.at, a.who, a.action, a.target, a.details FROM audit AS a WHERE a.id < $1 ORDER BY a.id DESC LIMIT $2;
+
+-- audit_of_who --
+-- Audit rows of a subject below an id, the newest first.
+SELECT a.id, a.at, a.who, a.action, a.target, a.details FROM audit AS a
+WHERE a.who = $1 AND a.id < $2 ORDER BY a.id DESC LIMIT $3;
+
+-- audit_of_target --
+-- Audit rows of a target below an id, the newest first.
+SELECT a.id, a.at, a.who, a.action, a.target, a.details FROM audit AS a
+WHERE a.target = $1 AND a.id < $2 ORDER BY a.id DESC LIMIT $3;
+
 -- alive --
 -- Whether the database answers, and whether it is a standby that cannot be written.
 SELECT pg_is_in_recovery()::int;

@@ -57,6 +57,80 @@ SELECT a.at FROM audit AS a ORDER BY a.id DESC LIMIT 1;
 -- When something was last counted: a submission, the end of an attempt or of a task, those swept since included.
 SELECT max(s.last_at) FROM stats_all AS s WHERE s.scope = 'yard' AND s.key = '';
 
+-- series_tail --
+-- The latest spans of a length.
+SELECT s.* FROM series AS s WHERE s.step = $1 ORDER BY s.at DESC LIMIT $2;
+
+-- failures_latest --
+-- The failures of the latest hour that has some.
+SELECT f.* FROM failure_group AS f WHERE f.hour = (SELECT max(m.hour) FROM failure_group AS m);
+
+-- loads_latest --
+-- All servers' latest span.
+SELECT l.* FROM server_load AS l WHERE l.at = (SELECT max(m.at) FROM server_load AS m);
+
+-- healths_latest --
+-- The last change of each registered server's status.
+SELECT h.* FROM server AS s JOIN server_health AS h ON h.server_id = s.id
+    AND h.at = (SELECT max(m.at) FROM server_health AS m WHERE m.server_id = s.id);
+
+-- last_health --
+-- The latest change of a server's status.
+SELECT max(h.at) FROM server_health AS h;
+
+-- series_forget --
+-- Spans of a length that began before a time, the oldest first.
+WITH gone AS (DELETE FROM series WHERE (step, at) IN (
+    SELECT s.step, s.at FROM series AS s WHERE s.step = $1 AND s.at < $2 ORDER BY s.at LIMIT $3
+) RETURNING 1) SELECT count(*) FROM gone;
+
+-- failures_forget --
+-- Failures before an hour.
+WITH gone AS (DELETE FROM failure_group WHERE (hour, owner, id) IN (
+    SELECT f.hour, f.owner, f.id FROM failure_group AS f WHERE f.hour < $1 ORDER BY f.hour LIMIT $2
+) RETURNING 1) SELECT count(*) FROM gone;
+
+-- health_forget --
+-- Changes of servers' status before a time; the last one of a registered server stays.
+WITH gone AS (DELETE FROM server_health WHERE (server_id, at) IN (
+    SELECT h.server_id, h.at FROM server_health AS h
+    WHERE h.at < $1 AND (
+        EXISTS (SELECT 1 FROM server_health AS n WHERE n.server_id = h.server_id AND n.at > h.at)
+        OR NOT EXISTS (SELECT 1 FROM server AS s WHERE s.id = h.server_id)
+    )
+    ORDER BY h.at LIMIT $2
+) RETURNING 1) SELECT count(*) FROM gone;
+
+-- loads_forget --
+-- Servers' spans before a time.
+WITH gone AS (DELETE FROM server_load WHERE (server_id, at) IN (
+    SELECT l.server_id, l.at FROM server_load AS l WHERE l.at < $1 ORDER BY l.at LIMIT $2
+) RETURNING 1) SELECT count(*) FROM gone;
+
+-- facets_forget --
+-- Values that were not seen since a time.
+WITH gone AS (DELETE FROM facet WHERE (field, owner, value) IN (
+    SELECT f.field, f.owner, f.value FROM facet AS f WHERE f.last_at < $1 ORDER BY f.last_at LIMIT $2
+) RETURNING 1) SELECT count(*) FROM gone;
+
+-- audit_forget --
+-- Audit rows before a time, the oldest first.
+WITH gone AS (DELETE FROM audit WHERE id IN (
+    SELECT a.id FROM audit AS a WHERE a.at < $1 ORDER BY a.at LIMIT $2
+) RETURNING 1) SELECT count(*) FROM gone;
+
+-- count_kept --
+-- What the sweep takes away from the tasks that are counted as kept, by owner and of all.
+INSERT INTO stats_part (
+    hour, scope, key, created, completed, failed, cancelled, timed_out, retried, attempts_ok, attempts_failed, run_ms,
+    responses, response_ms, waits, wait_ms, online_ms, last_at
+) SELECT
+    0, 'kept', coalesce(t.owner, ''), -count(*), -count(*) FILTER (WHERE e.status = 2),
+    -count(*) FILTER (WHERE e.status = 3), -count(*) FILTER (WHERE e.status = 5), -count(*) FILTER (WHERE e.status = 4),
+    0, 0, 0, 0, 0, 0, 0, 0, 0, max(e.completed_at)
+FROM task AS t JOIN ended AS e ON e.id = t.id AND e.id = ANY($1::text[])
+WHERE t.id = ANY($1::text[]) GROUP BY GROUPING SETS ((t.owner), ()) HAVING count(*) > 0;
+
 -- ended_between --
 -- Tasks that ended from a time on and before another, the oldest first.
 SELECT e.id, e.completed_at FROM ended AS e

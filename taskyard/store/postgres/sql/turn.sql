@@ -208,6 +208,68 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 INSERT INTO audit (at, who, action, target, details)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]);
 
+-- series_upsert --
+-- What happened in a span of time.
+INSERT INTO series (
+    step, at, since, submitted, completed, failed, timed_out, cancelled, waits, runs, waiting, running
+) SELECT * FROM unnest(
+    $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+    $9::text[], $10::text[], $11::bigint[], $12::bigint[]
+)
+ON CONFLICT (step, at) DO UPDATE SET
+    since = excluded.since, submitted = excluded.submitted, completed = excluded.completed, failed = excluded.failed,
+    timed_out = excluded.timed_out, cancelled = excluded.cancelled, waits = excluded.waits, runs = excluded.runs,
+    waiting = excluded.waiting, running = excluded.running;
+
+-- failure_upsert --
+-- A group of an owner's failures in an hour.
+INSERT INTO failure_group (
+    owner, hour, id, type, outcome, http_status, error_code, error, tasks, attempts, minutes, servers, samples,
+    first_at, last_at, timeout, run_p95
+) SELECT * FROM unnest(
+    $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::bigint[],
+    $10::bigint[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[]
+)
+ON CONFLICT (owner, hour, id) DO UPDATE SET
+    type = excluded.type, outcome = excluded.outcome, http_status = excluded.http_status,
+    error_code = excluded.error_code, error = excluded.error, tasks = excluded.tasks, attempts = excluded.attempts,
+    minutes = excluded.minutes, servers = excluded.servers, samples = excluded.samples, first_at = excluded.first_at,
+    last_at = excluded.last_at, timeout = excluded.timeout, run_p95 = excluded.run_p95;
+
+-- health_upsert --
+-- From when on a server had a status.
+INSERT INTO server_health (server_id, at, status, reason)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
+ON CONFLICT (server_id, at) DO UPDATE SET status = excluded.status, reason = excluded.reason;
+
+-- load_upsert --
+-- A server in a span of time.
+INSERT INTO server_load (
+    server_id, at, busy_ms, slot_ms, picks, completed, failed, run_ms, responses, response_ms, outcomes
+) SELECT * FROM unnest(
+    $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+    $9::bigint[], $10::bigint[], $11::text[]
+)
+ON CONFLICT (server_id, at) DO UPDATE SET
+    busy_ms = excluded.busy_ms, slot_ms = excluded.slot_ms, picks = excluded.picks, completed = excluded.completed,
+    failed = excluded.failed, run_ms = excluded.run_ms, responses = excluded.responses,
+    response_ms = excluded.response_ms, outcomes = excluded.outcomes;
+
+-- facet_upsert --
+-- A value of a field was seen.
+INSERT INTO facet (field, owner, value, last_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+ON CONFLICT (field, owner, value) DO UPDATE SET last_at = excluded.last_at;
+
+-- failed_upsert --
+-- Of which group tasks that failed or timed out are.
+INSERT INTO failed_task (task_id, failure) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (task_id) DO UPDATE SET failure = excluded.failure;
+
+-- failed_delete --
+-- Tasks are of no group any more.
+DELETE FROM failed_task WHERE task_id = ANY($1::text[]);
+
 -- refill --
 -- The next ready tasks of a flow, from a rank on.
 SELECT t.*, e.*, q.*
