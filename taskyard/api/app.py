@@ -23,9 +23,11 @@ from taskyard.api import (
     events,
     facets,
     failures,
+    forward,
     history,
     house,
     meta,
+    nodes,
     openapi,
     overview,
     registration,
@@ -100,6 +102,7 @@ TABLE: tuple[Operation, ...] = (
     *history.OPERATIONS,
     *house.OPERATIONS,
     *backup.OPERATIONS,
+    *nodes.OPERATIONS,
 )
 
 
@@ -114,7 +117,7 @@ class App:
         self._verifier = Verifier(
             [secret.reveal() for secret in settings.jwt_secret],
             [secret.reveal() for secret in settings.service_jwt_secret],
-            time.time,
+            time.time if settings.database is None else lambda: node.now() / 1000,
         )
         self._pages = Pages(self._verifier)
         self._cors = Cors(settings.cors_origins, local=settings.dev)
@@ -168,6 +171,8 @@ class App:
         headers = request.headers
         found = self._router.find(request.path)
         if found is None:
+            if request.path == forward.PATH and method == "POST":
+                return await forward.answer(self.node, request, self)
             if not request.path.startswith("/api/") and b"text/html" in headers.get(b"accept", b""):
                 return self._lost(request, request_id, out)
             raise Problem(NOT_FOUND, "There is no such path; GET /docs shows those there are.")
@@ -198,6 +203,9 @@ class App:
             [],
             out,
         )
+        decider = self.node.decider
+        if decider is not None and not (operation.anywhere(decider, who) or not operation.path.startswith("/api/")):
+            return await forward.forward(call, decider, operation)
         if operation.has_body:
             return await self._with_body(operation, call)
         given = dict(parse_qsl(request.query.decode("utf-8", "replace"), keep_blank_values=True))

@@ -10,7 +10,7 @@ from msgspec import Raw, UnsetType
 from msgspec.json import decode as parse
 
 from taskyard.api.call import Call, Problem, granted
-from taskyard.api.operation import Example, Operation
+from taskyard.api.operation import Example, Operation, any_node, backends_word
 from taskyard.api.problems import FORBIDDEN, UNAUTHORIZED
 from taskyard.api.tasks import task_id_of
 from taskyard.domain.outcomes import VERDICTS, Effect, Outcome, Word
@@ -19,7 +19,7 @@ from taskyard.engine.plan import Result, TaskDone
 from taskyard.host.errors import Overloaded
 from taskyard.wire.base import METADATA_BYTES, Answer, present
 from taskyard.wire.reader import Invalid, Reader
-from taskyard.wire.tasks import TaskUpdate, TaskUpdated
+from taskyard.wire.tasks import CallbackRecorded, TaskUpdate, TaskUpdated
 from taskyard.wire.texts import kept, kept_object
 
 UPDATE = Reader(TaskUpdate)
@@ -144,6 +144,9 @@ async def _decide(call: Call, fact: facts.CalledBack) -> Answer:
         async with asyncio.timeout(call.node.settings.callback_wait / 1000):
             result = await asyncio.shield(decided)
     except TimeoutError:
+        if call.node.is_stored(decided):
+            call.status = 202
+            return CallbackRecorded(status="recorded")
         # On one node a callback is stored by the turn that decides it: until then nothing may be promised.
         size, call.raw = len(call.raw), b""
 
@@ -207,10 +210,11 @@ OPERATIONS = (
         ),
         handler=update,
         takes=UPDATE,
-        answers=(TaskUpdated,),
+        answers=(TaskUpdated, CallbackRecorded),
         results=True,
         errors=_ERRORS,
         examples=_EXAMPLES,
+        anywhere=backends_word,
     ),
     Operation(
         method="PUT",
@@ -221,17 +225,18 @@ OPERATIONS = (
         description=(
             "The proof in the path is all that is needed; Authorization, X-Server-ID and Content-Type are ignored. "
             "COMPLETED and FAILED end the attempt, TIMEOUT ends it as `timeout`, CANCELLED and PENDING hand the task "
-            "back, PROCESSING reports progress. The answer comes when the callback is stored and decided; after 2 s "
-            "without that 503, and sending it again does no harm."
+            "back, PROCESSING reports progress. The answer comes when the callback is decided; after 2 s without that "
+            "202 `recorded` when it is stored, else 503, and sending it again does no harm."
         ),
         handler=call_back,
         takes=UPDATE,
-        answers=(TaskUpdated,),
+        answers=(TaskUpdated, CallbackRecorded),
         roles=None,
         before=prove,
         too_large=too_large,
         results=True,
         errors={401: "The proof is wrong.", **_ERRORS},
         examples=_EXAMPLES,
+        anywhere=any_node,
     ),
 )

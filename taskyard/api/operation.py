@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskyard.api.call import Call, Reply
+from taskyard.host.port import Decider
+from taskyard.tokens import Principal
 from taskyard.wire.base import Answer, Body, Query
 from taskyard.wire.reader import Reader
 
@@ -30,6 +32,26 @@ NO_BODY = Reader(NoBody)
 NO_QUERY = Reader(NoQuery)
 
 
+def decider_alone(decider: Decider, who: Principal) -> bool:
+    """It takes what only the decider's memory knows, or a turn."""
+    return False
+
+
+def any_node(decider: Decider, who: Principal) -> bool:
+    """The store has all that it takes."""
+    return True
+
+
+def any_with_room(decider: Decider, who: Principal) -> bool:
+    """Every node takes tasks in; near a limit the decider, which counts them."""
+    return not decider.careful
+
+
+def backends_word(decider: Decider, who: Principal) -> bool:
+    """Every node takes a backend's word, but a verdict by hand is the decider's to carry out."""
+    return "service" in who.roles
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A request body that works, shown in the docs."""
@@ -45,7 +67,8 @@ class Operation:
     `path` has variable parts in braces; `aliases` are other paths with the same meaning, `also` other methods on all of
     them. `roles` is `None` when no token is needed. `takes` reads the body (POST, PUT, PATCH) or else the query.
     `before` runs before the body is read, `too_large` when the body is over the limit (a result's, with `results`).
-    `errors` are the status codes beyond those that every call can have, with what they mean here.
+    `errors` are the status codes beyond those that every call can have, with what they mean here. `anywhere` says
+    whether a node that does not decide answers it itself; all else under /api is passed on to the one that does.
     """
 
     method: str
@@ -67,6 +90,7 @@ class Operation:
     examples: tuple[Example, ...] = ()
     hidden: bool = False
     upgrades: bool = False
+    anywhere: Callable[[Decider, Principal], bool] = decider_alone
 
     @property
     def has_body(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from taskyard.api.call import Call, Problem
-from taskyard.api.operation import ANYONE, NO_QUERY, NoQuery, Operation
+from taskyard.api.operation import ANYONE, NO_QUERY, NoQuery, Operation, any_node
 from taskyard.api.origin import FOREIGN, check_change, encrypted, local
 from taskyard.api.problems import BAD_REQUEST, FORBIDDEN, UNAUTHORIZED
 from taskyard.tokens import BadToken, NoRole, Principal, Verifier
@@ -62,6 +62,7 @@ def operations(verifier: Verifier) -> list[Operation]:
         Operation(
             method="POST",
             path="/api/session",
+            anywhere=any_node,
             tag="Session",
             summary="Sign in a browser",
             description="Keeps a token in a cookie (HttpOnly, SameSite=Strict, Secure over HTTPS) that every call then "
@@ -79,6 +80,7 @@ def operations(verifier: Verifier) -> list[Operation]:
         Operation(
             method="GET",
             path="/api/session",
+            anywhere=any_node,
             tag="Session",
             summary="Who am I",
             description="Of the cookie's token, or of the Bearer token.",
@@ -90,6 +92,7 @@ def operations(verifier: Verifier) -> list[Operation]:
         Operation(
             method="DELETE",
             path="/api/session",
+            anywhere=any_node,
             tag="Session",
             summary="Sign out a browser",
             description="Drops the cookie. The token holds until it expires: it is only forgotten here.",

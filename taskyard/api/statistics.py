@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 from taskyard.api.call import Call
-from taskyard.api.operation import ADMINS, NO_QUERY, Example, NoQuery, Operation
+from taskyard.api.operation import ADMINS, NO_QUERY, Example, NoQuery, Operation, any_node
 from taskyard.api.servers import average, no_server, rate, server_id_of
 from taskyard.domain.health import State
 from taskyard.domain.policies import POLICIES
@@ -243,6 +243,7 @@ OPERATIONS = (
         handler=hourly,
         takes=DAY,
         answers=(DayHours,),
+        anywhere=any_node,
     ),
     Operation(
         method="GET",

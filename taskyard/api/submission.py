@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from taskyard.api.call import Call, Problem, granted
-from taskyard.api.operation import USERS, Example, Operation
+from taskyard.api.operation import USERS, Example, Operation, any_with_room
 from taskyard.api.problems import BAD_REQUEST, TASK_NOT_FOUND, TOO_MANY, of_overload, of_refusal
 from taskyard.api.views import read_task, task_shown
 from taskyard.domain.outcomes import Status
@@ -320,6 +320,7 @@ OPERATIONS = (
                 {"type": "ocr", "payload": {"page": 1}, "priority": 9, "maxRetries": 2, "async": False, "wait": 2000},
             ),
         ),
+        anywhere=any_with_room,
     ),
     Operation(
         method="POST",
@@ -332,5 +333,6 @@ OPERATIONS = (
         answers=(BatchAnswer,),
         roles=USERS,
         examples=(Example("Two", {"tasks": [{"type": "ocr", "payload": {"page": n}} for n in (1, 2)]}),),
+        anywhere=any_with_room,
     ),
 )

@@ -6,7 +6,7 @@ import asyncio
 
 from taskyard.api.call import Call, Problem, Reply
 from taskyard.api.cursor import pack, unpack
-from taskyard.api.operation import NO_BODY, NO_QUERY, USERS, NoBody, NoQuery, Operation
+from taskyard.api.operation import NO_BODY, NO_QUERY, USERS, NoBody, NoQuery, Operation, any_node
 from taskyard.api.problems import CONFLICT, FORBIDDEN, GONE, TASK_NOT_FOUND
 from taskyard.api.submission import WAITERS
 from taskyard.api.views import read_task, status_of, task_row
@@ -178,6 +178,7 @@ OPERATIONS = (
         answers=(ShownTask,),
         roles=USERS,
         errors={**_NOT_FOUND, 429: "Too many of your calls wait."},
+        anywhere=any_node,
     ),
     Operation(
         method="GET",
@@ -189,6 +190,7 @@ OPERATIONS = (
         takes=NO_QUERY,
         roles=USERS,
         errors={**_NOT_FOUND, 409: "There is no result; names the status.", 410: "It was purged."},
+        anywhere=any_node,
     ),
     Operation(
         method="GET",
@@ -203,6 +205,7 @@ OPERATIONS = (
         takes=PAGE,
         answers=(TaskList,),
         roles=USERS,
+        anywhere=any_node,
     ),
     Operation(
         method="POST",

@@ -52,6 +52,7 @@ async def why(call: Call, _: NoQuery) -> Answer:
             raise Problem(CONFLICT, details, status=waits)
         if waits is not None:
             return await _shown(call, record, last, waits)
+        await node.caught_up()
     raise Problem(CONFLICT, f"Task {task_id} changes just now; ask again.")
 
 

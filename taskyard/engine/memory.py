@@ -190,6 +190,12 @@ class Memory:
         others = len(lanes) - (known is not None and lanes.get(known.id) is known)
         return None if others < self.limits.max_lanes else "MAX_LANES"
 
+    def near_lanes(self, share: float) -> bool:
+        """Whether an owner, or all together, have come to this share of the lanes they may have."""
+        most = max(self._lanes_made.values(), default=0)
+        limits = self.limits
+        return most >= share * limits.max_lanes_per_sub or len(self.fleet.lanes) >= share * limits.max_lanes
+
     def lane_made(self, lane: Lane, owner: str) -> None:
         """A lane without queued tasks is about to have one."""
         self._lane_makers[lane.id] = owner

@@ -231,13 +231,14 @@ class Post:
     """What concerns other nodes, in the transaction of a turn.
 
     `taken` are lines of the inbox as (node, number), `letters` (node, kind, task, JSON text), `gone` nodes that are
-    dead, `unread` nodes that will read no letter of before.
+    dead, `unread` nodes that will read no letter of before. `verdicts` are answers to this node's own lines, by number.
     """
 
     taken: list[tuple[str, int]] = field(default_factory=list)
     letters: list[tuple[str, str, str, str]] = field(default_factory=list)
     gone: list[tuple[str]] = field(default_factory=list)
     unread: list[tuple[str]] = field(default_factory=list)
+    verdicts: list[tuple[int, Result]] = field(default_factory=list)
 
 
 AnyEffect = Answer | Dispatch | Abort | Check | Changed | AttemptOver | ServerChanged | Forget

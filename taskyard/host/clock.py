@@ -29,6 +29,10 @@ class Clock:
         """Ms since the epoch; never less than before."""
         return self._monotonic() // 1_000_000 + self._offset
 
+    def set(self, moment: int) -> None:
+        """It is `moment` now, whatever the machine's clock says; before anybody was told a time."""
+        self._offset += moment - self.now()
+
     def not_before(self, moment: int) -> None:
         """Move on to `moment` if the clock is behind it."""
         behind = moment - self.now()

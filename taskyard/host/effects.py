@@ -58,7 +58,7 @@ class Effects:
         self._answers: dict[int, asyncio.Future[Result]] = {}
         self._carriers: dict[type[AnyEffect], Callable[[Any], None]] = {
             Answer: self._answer,
-            Dispatch: self._dispatch,
+            Dispatch: self.dispatch,
             Changed: self._note_change,
             AttemptOver: self._note_attempt,
             Abort: dispatcher.abort,
@@ -87,7 +87,8 @@ class Effects:
             carriers[type(effect)](effect)
         for fact in facts:
             if isinstance(fact, Ended):
-                self._release(fact)
+                if fact.line is None:
+                    self._release(fact)
             elif isinstance(fact, Checked):
                 self.checked.wake(fact.server_id, fact)
         if self.watched:
@@ -96,6 +97,15 @@ class Effects:
             results = dict(plan.writes.results)
             for row in plan.writes.ended:
                 self.ended.wake(row.id, End(row, results.get(row.id)))
+
+    def hand_on(self, fact: Fact) -> asyncio.Future[Result] | None:
+        """The future of an answer that will come from elsewhere, if anybody waits for it."""
+        return self._answers.pop(fact.ref, None) if fact.ref else None
+
+    def stored(self, fact: Fact) -> None:
+        """A fact is stored for another node, and needs no room here any more."""
+        if isinstance(fact, Ended):
+            self._release(fact)
 
     def fail(self, facts: Sequence[Fact], reason: str) -> None:
         """The turn of these facts came to nothing: say so to who asked."""
@@ -106,7 +116,7 @@ class Effects:
 
     def refuse(self, fact: Fact, reason: str) -> None:
         """No turn can take this fact: say so to who asked."""
-        if isinstance(fact, Ended):
+        if isinstance(fact, Ended) and fact.line is None:
             self._release(fact)
         future = self._answers.pop(fact.ref, None) if fact.ref else None
         if future is not None and not future.done():
@@ -129,7 +139,8 @@ class Effects:
         if future is not None and not future.done():
             future.set_result(effect.result)
 
-    def _dispatch(self, effect: Dispatch) -> None:
+    def dispatch(self, effect: Dispatch) -> None:
+        """Send an attempt."""
         self._dispatcher.dispatch(effect)
         self._metrics.dispatched(effect)
 

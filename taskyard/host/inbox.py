@@ -54,6 +54,11 @@ class Inbox:
             self._urgent.append(fact)
         self.filled.set()
 
+    def adopt(self, fact: Fact) -> None:
+        """Add a fact that another node stored: it was shed there or nowhere."""
+        (self._submissions if type(fact) is Submitted else self._urgent).append(fact)
+        self.filled.set()
+
     def put_back(self, facts: Sequence[Fact]) -> None:
         """Put facts back in front, in their order."""
         for fact in reversed(facts):

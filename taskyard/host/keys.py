@@ -69,6 +69,7 @@ class Keys:
             [Fernet(base64.urlsafe_b64encode(_derive(key, b"taskyard api key"))) for key in secret_keys]
         )
         self._opened: dict[str, str] = {}
+        self._internal = [_derive(key, b"taskyard internal").hex() for key in secret_keys]
 
     def proof(self, task_id: str, attempt: int, server_id: str) -> str:
         """What makes a callback URL sufficient, in base64url."""
@@ -80,6 +81,19 @@ class Keys:
         good = False
         for proofs in self._proofs:
             good |= hmac.compare_digest(proofs.of(task_id, attempt, server_id), given)
+        return good
+
+    @property
+    def internal(self) -> str:
+        """By which nodes of one yard know each other."""
+        return self._internal[0]
+
+    def is_internal(self, token: str) -> bool:
+        """Whether it is a token of a node of this yard, compared in constant time."""
+        given = token.encode(errors="replace")
+        good = False
+        for known in self._internal:
+            good |= hmac.compare_digest(known.encode(), given)
         return good
 
     def seal(self, api_key: str) -> str:

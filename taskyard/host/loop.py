@@ -22,8 +22,9 @@ from taskyard.engine.plan import Plan, Receipt, Snapshot
 from taskyard.engine.recovery import recover
 from taskyard.host.clock import Clock
 from taskyard.host.inbox import REPEATABLE, Inbox
+from taskyard.host.nodes.nodes import Nodes
 from taskyard.host.storage import Storage
-from taskyard.store.port import BadData, NotDeciding, StoreError
+from taskyard.store.port import BadData, NotDeciding, Store, StoreError
 
 log = structlog.get_logger()
 # How often a node looks whether the one that decides is gone.
@@ -58,6 +59,7 @@ class TurnLoop:
         refuse: Callable[[Fact, str], None],
         observe: Callable[[int, float], None],
         sending: Callable[[], set[tuple[str, int]]],
+        nodes: Nodes | None = None,
     ) -> None:
         self._storage = storage
         self._inbox = inbox
@@ -72,10 +74,12 @@ class TurnLoop:
         self._refuse = refuse
         self._observe = observe
         self._sending = sending
+        self._nodes = nodes
         self._rng = Random()
         self._deferred: list[Fact] = []
         self._draining = False
         self._stopping = False
+        self._resigning = False
         self._failures = 0  # of the store, since a turn was last committed
         self._task: asyncio.Task[None] | None = None
         self._turn_began: float | None = None
@@ -102,6 +106,13 @@ class TurnLoop:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def resign(self) -> None:
+        """Take no more turns, and let another node decide at once."""
+        self._resigning = True
+        self._inbox.filled.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
     def drain(self) -> None:
         """Dispatch nothing new from the next turn on, whatever comes between."""
         self._draining = True
@@ -109,7 +120,7 @@ class TurnLoop:
 
     def stalled(self) -> bool:
         """Whether the turn that is under way takes too long, or no turns are taken any more."""
-        if self._task is not None and self._task.done() and not self._stopping:
+        if self._task is not None and self._task.done() and not (self._stopping or self._resigning):
             return True
         began = self._turn_began
         return began is not None and (time.monotonic() - began) * 1000 > self._stall_ms
@@ -119,11 +130,27 @@ class TurnLoop:
             await self._recover_in_time()
         again = True
         while not self._stopping:
+            if self._resigning:
+                await self._hand_over()
+                return
             if not again:
                 await self._wait()
             facts = self._deferred + self._inbox.take(self._turn_facts, self._turn_bytes)
             self._deferred = []
             again = await self._take(facts)
+
+    async def _hand_over(self) -> None:
+        """Between two turns: what memory holds is of no use from now on."""
+        if self._nodes is None or self.standby:
+            return
+        async with self._storage.turn:
+            try:
+                await self._storage.write(self._nodes.hand_over)
+            except StoreError as error:
+                log.warning("not_handed_over", reason=str(error))  # the right to decide expires
+        self._give_back(self._deferred, "the node stops")
+        self._deferred = []
+        self._wait_for_turn("the node is about to stop")
 
     async def _wait(self) -> None:
         """Until a fact comes or a timer is due."""
@@ -156,6 +183,8 @@ class TurnLoop:
         if plan.writes:
             self._failures = 0
         self._carry_out(plan, facts)
+        if self._nodes is not None:
+            self._nodes.settled(plan)
         self._deferred += plan.deferred
         self._observe(len(facts), time.monotonic() - began)
         return plan.again or bool(plan.deferred)
@@ -166,6 +195,8 @@ class TurnLoop:
             ask = engine.lookup(facts)
             found = await self._storage.write(lambda store: store.lookup(ask)) if ask else NOTHING
             plan = engine.turn(facts, found, self._clock.now(), self._rng)
+            if self._nodes is not None:
+                self._nodes.address(engine.memory, plan, facts)
             await self._commit(engine, plan)
         return plan
 
@@ -203,6 +234,8 @@ class TurnLoop:
 
     def _give_back(self, facts: Sequence[Fact], reason: str) -> None:
         """No turn can be taken over these facts now."""
+        if self._nodes is not None:
+            facts = self._nodes.give_up(facts)
         self._fail([fact for fact in facts if type(fact) not in REPEATABLE], reason)
         self._inbox.put_back([fact for fact in facts if type(fact) in REPEATABLE])
 
@@ -218,7 +251,7 @@ class TurnLoop:
 
     async def _recover_in_time(self) -> None:
         """Recover, again and again while the store is away."""
-        while not self._stopping:
+        while not (self._stopping or self._resigning):
             await asyncio.sleep(STANDBY_S if self.standby else self._pause_s())
             try:
                 await self._recover()
@@ -241,17 +274,32 @@ class TurnLoop:
             log.info("standby")
         self.away, self.standby, self._failures = reason, True, 0
         self._give_back(self._inbox.take_all(), reason)
+        if self._nodes is not None:
+            self._nodes.follows(self._inbox.take_all())
 
     async def _recover(self) -> None:
         async with self._storage.turn:
-            snapshot = await self._storage.write(lambda store: store.recover(self._limits.wake_entries))
+            snapshot = await self._storage.write(self._read)
             self._clock.not_before(snapshot.last_time)
             now = self._clock.now()
             alive = self._sending() | self._inbox.ended()
+            if self._nodes is not None:
+                alive |= self._nodes.decides(snapshot)
             engine, plan = recover(snapshot, self._limits, self._node, now, self._rng, alive)
             engine.memory.draining = self._draining
             if self.away is not None:
                 plan.writes.settings.append((PROOF, str(now)))
+            if self._nodes is not None:
+                self._nodes.address_first(engine.memory, plan)
             await self._commit(engine, plan)
         self.engine = engine
         self._carry_out(plan, ())
+        if self._nodes is not None:
+            self._nodes.settled(plan)
+            await self._nodes.began()
+
+    def _read(self, store: Store) -> Snapshot:
+        snapshot = store.recover(self._limits.wake_entries)
+        if self._nodes is not None:
+            self._nodes.recovered()
+        return snapshot

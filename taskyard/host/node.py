@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import TypeVar
 
 import structlog
@@ -31,16 +33,28 @@ from taskyard.host.inbox import Inbox
 from taskyard.host.keys import Keys, load_keys
 from taskyard.host.loop import TurnLoop
 from taskyard.host.metrics import Metrics
+from taskyard.host.nodes.nodes import Hands, Nodes
 from taskyard.host.opening import open_store
-from taskyard.host.port import End, FleetColumns, LiveCounts, ServerView, WaitingLanes, WaitingTask
+from taskyard.host.port import (
+    Decider,
+    End,
+    FleetColumns,
+    LiveCounts,
+    NodeView,
+    ServerView,
+    WaitingLanes,
+    WaitingTask,
+)
 from taskyard.host.storage import Storage
 from taskyard.host.sweeper import Sweeper
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
+from taskyard.host.transport.port import Bounds, TransportError
 from taskyard.host.views import fleet_columns, live_counts, server_view
 from taskyard.host.waiting import Board, waiting_task
 from taskyard.host.watched import Watched
 from taskyard.settings import Settings
+from taskyard.store.nodes import Shared
 from taskyard.store.port import Store, StoreError
 
 log = structlog.get_logger()
@@ -49,6 +63,10 @@ SWITCH_INTERVAL_S = 0.0005
 # A full disk is not mended in a second.
 TIGHT_RETRY_MS = 10_000
 GC_THRESHOLD = 20_000
+PROGRAM = version("taskyard")
+# Between nodes: an answer's bytes at most, and connections.
+INTERNAL_MOST = 64 << 20
+INTERNAL_CONNECTIONS = 64
 
 
 class Node:
@@ -63,6 +81,8 @@ class Node:
         self._budget = Budget(settings.memory_budget)
         self._board = Board()
         self._draining = False
+        self._started_at = self._clock.now()
+        self._nodes: Nodes | None = None
 
     async def start(self, listeners: Sequence[tuple[str, int]] = ()) -> None:
         """Open the store, recover, and begin to take turns. Raises `StartError`."""
@@ -78,19 +98,22 @@ class Node:
             self._keys = Keys(load_keys([key.reveal() for key in settings.secret_key], settings.data_path))
             self._policy = AddressPolicy(listeners, settings.endpoint_allow)
             self._transport = Client(self._policy, budget=self._budget)
+            self._inside = Client(AddressPolicy((), ()))
             self._dispatcher = Dispatcher(
                 settings,
                 self._transport,
                 self._budget,
                 self._keys,
-                self._inbox.put,
+                self._tell,
                 self._find,
                 self.now,
                 self._public_base,
             )
-            self._checks = Checks(self._transport, self._inbox.put, self._find, settings.check_timeout)
+            self._checks = Checks(self._transport, self._tell, self._find, settings.check_timeout)
             self._metrics = Metrics(lambda: self.memory, store.sizes, store.tight, self.now)
             self._effects = Effects(self._dispatcher, self._checks, self._metrics, self._transport, self._budget)
+            if isinstance(store, Shared):
+                self._nodes = await self._join(store)
             self._loop = TurnLoop(
                 self._storage,
                 self._inbox,
@@ -105,6 +128,7 @@ class Node:
                 refuse=self._effects.refuse,
                 observe=self._metrics.turned,
                 sending=self._dispatcher.sending,
+                nodes=self._nodes,
             )
             self._sweeper = Sweeper(
                 self._storage,
@@ -115,6 +139,8 @@ class Node:
                 hold_ms=settings.sweep_hold,
             )
             self.backups = Backups(self._storage, settings.backup_path, self.now, settings.backup_room)
+            if self._nodes is not None:
+                await self._nodes.start()
             await self._loop.start()
         except (StoreError, ValueError) as error:
             await self._storage.close()
@@ -129,11 +155,31 @@ class Node:
         gc.set_threshold(GC_THRESHOLD, 20, 20)
         log.info("node_started", node=self.name, servers=len(self.memory.fleet.servers), queued=self.memory.queued)
 
+    async def _join(self, store: Shared) -> Nodes:
+        """One of many: by the database's clock, under a name that no other process has. Raises `StoreError`."""
+        self.name = store.nodes.id
+        self._clock.set(await asyncio.to_thread(store.nodes.now))
+        hands = Hands(
+            dispatch=self._effects.dispatch,
+            abort=self._dispatcher.abort,
+            sending=self._dispatcher.sending,
+            memory=lambda: self.memory,
+            url=lambda: self.settings.node_base(self.port),
+        )
+        name = self.settings.node_name or f"{socket.gethostname()}:{self.port}"
+        return Nodes(self.settings, store, self._clock, self._inbox, self._effects, hands, name=name, version=PROGRAM)
+
     async def drain(self) -> None:
         """Dispatch nothing new, let who waits go, and give what is being sent a while to end."""
         self._draining = True
-        self._loop.drain()
-        self._effects.release_waiters()
+        if self._nodes is not None and (self._nodes.members.alive or not self._nodes.deciding):
+            self._nodes.draining = True
+            await self._loop.resign()
+            self._effects.release_waiters()
+            await self._nodes.withdraw()
+        else:
+            self._loop.drain()
+            self._effects.release_waiters()
         await self._dispatcher.idle(self.settings.drain_timeout)
 
     async def stop(self) -> None:
@@ -144,8 +190,11 @@ class Node:
         await self._dispatcher.close()
         await self._checks.close()
         await self._loop.stop()
+        if self._nodes is not None:
+            await self._nodes.stop()
         self._effects.fail_all("the node stops")
         await self._transport.close()
+        await self._inside.close()
         await self._storage.close()
         log.info("node_stopped", node=self.name)
 
@@ -180,12 +229,73 @@ class Node:
 
     def put(self, fact: Fact) -> asyncio.Future[Result]:
         """See `NodePort.put`."""
+        if self._nodes is not None and self._nodes.takes_in(fact):
+            return self._nodes.put(fact)
         if (away := self._away()) is not None:
             raise Unavailable(away)
         if isinstance(fact, Submitted) and (tight := self._storage.tight()) is not None:
             raise Unavailable(tight, TIGHT_RETRY_MS)
         self._inbox.put(fact)
         return self._effects.expect(fact)
+
+    def _tell(self, fact: Fact) -> None:
+        """What the dispatcher and the checks have found out, for whoever decides."""
+        if self._nodes is None or self._nodes.deciding:
+            self._inbox.put(fact)
+        else:
+            self._nodes.tell(fact)
+
+    def is_stored(self, decided: asyncio.Future[Result]) -> bool:
+        """See `NodePort.is_stored`."""
+        return self._nodes is not None and self._nodes.intake.is_stored(decided)
+
+    @property
+    def decider(self) -> Decider | None:
+        """See `NodePort.decider`."""
+        nodes = self._nodes
+        if nodes is None or nodes.deciding:
+            return None
+        return Decider(nodes.members.decider_url, nodes.careful())
+
+    async def caught_up(self) -> None:
+        """See `NodePort.caught_up`."""
+        if self._nodes is not None:
+            await self._nodes.lines.caught_up()
+
+    def nodes(self) -> list[NodeView]:
+        """See `NodePort.nodes`."""
+        if self._nodes is not None:
+            return self._nodes.views()
+        sending = len(self._dispatcher.sending())
+        url = self.settings.node_base(self.port)
+        name = self.settings.node_name or self.name
+        return [
+            NodeView(self.name, name, url, True, "decider", 0, PROGRAM, self._started_at, self._draining, sending, 0)
+        ]
+
+    async def call_decider(self, url: str, body: bytes, limit_ms: int) -> bytes:
+        """See `NodePort.call_decider`."""
+        bounds = Bounds(
+            total_ms=limit_ms, body_max=INTERNAL_MOST, connect_ms=self.settings.connect_timeout, silence_ms=limit_ms
+        )
+        try:
+            reply = await self._inside.post(
+                url,
+                [(b"Authorization", b"Bearer " + self._keys.internal.encode())],
+                body,
+                bounds,
+                pool_key="decider",
+                max_connections=INTERNAL_CONNECTIONS,
+            )
+        except TransportError as error:
+            raise Unavailable("the node that decides does not answer") from error
+        if reply.status != 200:
+            raise Unavailable("no node decides now")
+        return reply.body
+
+    def is_internal(self, token: str) -> bool:
+        """See `NodePort.is_internal`."""
+        return self._keys.is_internal(token)
 
     async def read(self, query: Callable[[Store], T]) -> T:
         """See `NodePort.read`."""
@@ -208,7 +318,7 @@ class Node:
 
     async def callback_server(self, task_id: str, attempt: int) -> str | None:
         """See `NodePort.callback_server`."""
-        run = self.memory.runs.get((task_id, attempt))
+        run = self.memory.runs.get((task_id, attempt)) if self._nodes is None or self._nodes.deciding else None
         if run is not None:
             return run.server.id
         return await self.read(lambda store: store.attempt_server(task_id, attempt))
@@ -272,6 +382,8 @@ class Node:
         """See `NodePort.not_ready`."""
         if self._draining:
             return "draining: the node is about to stop"
+        if self._nodes is not None and not self._nodes.deciding:
+            return self._nodes.not_ready()
         if (away := self._away()) is not None:
             return away
         if (tight := self._storage.tight()) is not None:
@@ -316,6 +428,8 @@ class Node:
         return self.memory
 
     def _find(self, server_id: str) -> Server | None:
+        if self._nodes is not None and not self._nodes.deciding:
+            return self._nodes.server(server_id)
         return self.memory.fleet.servers.get(server_id)
 
     def _public_base(self) -> str:

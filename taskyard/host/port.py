@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from taskyard.domain.outcomes import Status
 from taskyard.engine.facts import Fact
@@ -113,6 +113,30 @@ class End(NamedTuple):
     result: str | None
 
 
+class Decider(NamedTuple):
+    """The node that decides while this one does not: its URL (`None`: unknown), and whether it should be asked to take
+    submissions too, since a limit is near."""
+
+    url: str | None
+    careful: bool
+
+
+class NodeView(NamedTuple):
+    """One of the nodes: `role` is "decider", "member" or "gone", `lag` ms since it was heard, `load` what it sends."""
+
+    id: str
+    name: str
+    url: str
+    is_self: bool
+    role: Literal["decider", "member", "gone"]
+    epoch: int
+    version: str
+    started_at: int
+    draining: bool
+    load: int
+    lag: int
+
+
 class NodePort(Protocol):
     """A running node."""
 
@@ -137,6 +161,25 @@ class NodePort(Protocol):
 
     async def ask_many(self, facts: Sequence[Fact]) -> list[Result | Overloaded]:
         """As `ask`, for many at once; results in order, an `Overloaded` for each that could not be taken."""
+
+    def is_stored(self, decided: asyncio.Future[Result]) -> bool:
+        """Whether a fact whose answer is awaited is stored, though no turn has decided it yet."""
+
+    @property
+    def decider(self) -> Decider | None:
+        """Who decides; `None` when this node does, or would."""
+
+    async def caught_up(self) -> None:
+        """Until what other nodes have stored for this one is decided, or has waited for long enough."""
+
+    def nodes(self) -> list[NodeView]:
+        """All nodes as this one last saw them."""
+
+    async def call_decider(self, url: str, body: bytes, limit_ms: int) -> bytes:
+        """Have another node answer a call; what it said. Raises `Unavailable`."""
+
+    def is_internal(self, token: str) -> bool:
+        """Whether a token is another node's of this yard."""
 
     async def read(self, query: Callable[[Store], T]) -> T:
         """Run a read of the store on a reader thread. Raises `Unavailable`."""

@@ -22,6 +22,10 @@ class Waiters(Generic[K, V]):
     def __len__(self) -> int:
         return sum(map(len, self._futures.values()))
 
+    def keys(self) -> list[K]:
+        """What is waited for."""
+        return list(self._futures)
+
     def has(self, key: K) -> bool:
         """Whether anybody waits for this key."""
         return key in self._futures

@@ -4,6 +4,7 @@ This page is the source of `docs/configuration.md` and of every message about a 
 files, environments or flags: `load.py` reads those.
 """
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -256,6 +257,28 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = 20_000
     payload_memory: Annotated[int, _is("size", "Payloads of queued tasks that memory keeps.", 0, 1 << 40)] = 64 * MIB
 
+    # Many nodes on one database
+    node_name: (
+        Annotated[str, _is("text", "What people know this node by; without it the machine's name and the port.")] | None
+    ) = None
+    node_url: (
+        Annotated[
+            str,
+            _is(
+                "url",
+                "The address at which other nodes reach this one. Without it that of `host`, or of the machine's name "
+                "where `host` is every address.",
+            ),
+        ]
+        | None
+    ) = None
+    node_silence: Annotated[
+        int, _is("duration", "A node that says nothing for so long is dead: what it sent is lost.", 4 * SECOND, HOUR)
+    ] = 6 * SECOND
+    node_poll: Annotated[
+        int, _is("duration", "Between two looks for what other nodes have stored, at most.", 1, 10 * SECOND)
+    ] = 20
+
     # Start and stop
     recovery_grace: Annotated[
         int, _is("duration", "After a start, running attempts have so long for their callbacks at least.", 0, DAY)
@@ -287,6 +310,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def public_base(self, port: int | None = None) -> str:
         """What callback URLs start with, without a slash at its end. `port`: the bound one, where `self.port` is 0."""
         return self.public_url or f"http://127.0.0.1:{self.port if port is None else port}"
+
+    def node_base(self, port: int) -> str:
+        """What other nodes call this one by, without a slash at its end; `port` is the bound one."""
+        if self.node_url is not None:
+            return self.node_url
+        host = socket.gethostname() if self.host in ("0.0.0.0", "::", "[::]") else self.host.strip("[]")  # noqa: S104
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def sources(self) -> Mapping[str, Source]:
         """Where each setting's value came from, by its name, `types.<name>` included."""

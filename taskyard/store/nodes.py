@@ -82,6 +82,12 @@ class NodeStore(Protocol):
     def beat(self, row: NodeRow) -> Seen:
         """Say that this node lives, and see who else does."""
 
+    def now(self) -> int:
+        """The database's time in ms."""
+
+    def died(self, node: str) -> bool:
+        """Whether a node was a process of this machine that is no longer there; false where that cannot be known."""
+
     def leave(self) -> None:
         """This node is gone: its row and its letters are removed."""
 

@@ -237,6 +237,12 @@ class TaskUpdated(Answer):
     message: str = "Task updated"
 
 
+class CallbackRecorded(Answer):
+    """The word is stored; it will be decided."""
+
+    status: str
+
+
 class TaskChanged(Answer):
     """A call on a task took effect."""
 

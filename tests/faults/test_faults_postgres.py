@@ -1,14 +1,9 @@
 """A node on PostgreSQL under load, and everything around it dies: nothing acknowledged is lost, nothing ends twice."""
 
-import os
-import signal
 import sqlite3
 import time
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
-import httpx
 import psycopg
 
 from taskyard.prove.torture.field import Field
@@ -170,55 +165,3 @@ def test_nothing_is_lost_when_a_standby_takes_the_place_of_a_server_that_died(tm
     verdict = evidence.judged()
     print(verdict.stdout)
     assert verdict.returncode == 0, verdict.stdout + verdict.stderr
-
-
-def answers(node: NodeProcess) -> bool:
-    """Whether it answers at all, be it ready or not."""
-    try:
-        with node.client() as client:
-            return client.get("/health").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def test_a_second_node_waits_and_takes_over_when_the_first_stops_dies_or_freezes(tmp_path: Path) -> None:
-    body = {"type": "t", "payload": {}}
-    with cluster() as server, ExitStack() as stack:
-        server.database()
-        one, two = (NodeProcess(tmp_path / name, settings=node_settings(server)) for name in ("one", "two"))
-        stack.callback(one.kill)
-        stack.callback(two.kill)
-        one.start()
-        two.spawn()
-        until(lambda: answers(two))
-        tasks = []
-        for end in ("stop", "kill", "freeze"):
-            with one.client("admin") as first, two.client("admin") as second:
-                tasks.append(first.post("/api/task", json=body).json()["id"])
-                # The one that waits says so, reads what is stored, and does not say what it cannot know.
-                for refused in (second.post("/api/task", json=body), second.get("/api/servers"), second.get("/ready")):
-                    assert refused.status_code == 503
-                    assert "another node decides" in refused.json()["details"]
-                assert second.get(f"/api/task/{tasks[-1]}").json()["status"] == "PENDING"
-                assert not two.ready()
-                if end == "stop":
-                    assert one.stop() == 0
-                elif end == "kill":
-                    one.kill()
-                else:
-                    os.kill(one.pid, signal.SIGSTOP)
-                until(two.ready, what=f"the second node does not take over after a {end}")
-                assert [second.get(f"/api/task/{task}").json()["status"] for task in tasks] == ["PENDING"] * len(tasks)
-            if end == "freeze":
-                os.kill(one.pid, signal.SIGCONT)
-            else:
-                one.spawn()
-            until(partial(answers, one))
-            one, two = two, one
-        # The one that was frozen wakes, finds that it has been followed, and harms nobody.
-        with two.client("admin") as woken:
-            until(lambda: woken.post("/api/task", json=body).status_code == 503)
-            assert "another node decides" in woken.get("/ready").json()["details"]
-        with one.client("admin") as client:
-            assert client.post("/api/task", json=body).status_code == 200
-            assert len(client.get("/api/tasks", params={"status": "PENDING"}).json()["tasks"]) == len(tasks) + 1

@@ -14,6 +14,7 @@ from taskyard.store.postgres import turns
 from taskyard.store.postgres.arrays import numbers, texts
 from taskyard.store.postgres.connection import Connection, Failed, Lost, read_failure, write_failure
 from taskyard.store.postgres.days import Days
+from taskyard.store.postgres.holder import is_dead
 from taskyard.store.postgres.queries import QUERIES, Call
 from taskyard.store.postgres.records import records
 
@@ -73,6 +74,15 @@ class Nodes:
         calls = [QUERIES["node_beat"].with_values(row[:-1]), *(QUERIES[name].with_values(()) for name in _LOOK)]
         ((anew,),), ((decider, epoch, now),), nodes = self._change(self._beats, calls)
         return Seen(bool(anew), now, decider, epoch, [NodeRow._make(node) for node in nodes])
+
+    def now(self) -> int:
+        """The database's time in ms."""
+        ((now,),) = self._read(self._reads, lambda: QUERIES["day_now"].with_values(()))
+        return int(now)
+
+    def died(self, node: str) -> bool:
+        """Whether a node was a process of this machine that is no longer there."""
+        return is_dead(node)
 
     def leave(self) -> None:
         """This node is gone."""

@@ -1,0 +1,130 @@
+"""Calls that only the deciding node can answer, passed on to it from another node, and such calls answered.
+
+The call travels whole, with its own token: the decider judges who calls as if it had come there. Both nodes prove that
+they belong to one yard by a token that is derived from the secret key. No call is passed on twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from taskyard.api.body import read_body
+from taskyard.api.call import Call, Reply
+from taskyard.api.operation import Operation
+from taskyard.api.problems import BAD_REQUEST, UNAUTHORIZED, Header, Problem
+from taskyard.api.request import Request, Response
+from taskyard.host.errors import Unavailable
+from taskyard.host.port import Decider, NodePort
+from taskyard.web.cookies import session_of
+
+PATH: Final = "/internal/call"
+# Beside the longest wait that a call may ask for.
+LIMIT_MS: Final = 15_000
+RETRY_AFTER_MS: Final = 1_000
+# What a call has beside its body.
+HEAD_MOST: Final = 128 * 1024
+_NOT_PASSED: Final = frozenset(
+    {b"connection", b"content-length", b"transfer-encoding", b"cookie", b"expect", b"host", b"upgrade"}
+)
+# Each node says these for itself.
+_OWN: Final = frozenset(
+    {
+        b"access-control-allow-credentials",
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
+        b"cache-control",
+        b"content-length",
+        b"content-type",
+        b"vary",
+        b"x-content-type-options",
+        b"x-request-id",
+    }
+)
+
+
+class Passed(msgspec.Struct, frozen=True, array_like=True):
+    """A call on its way to the decider."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+    peer: str
+
+
+class Answered(msgspec.Struct, frozen=True, array_like=True):
+    """The decider's answer."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_passed = msgspec.msgpack.Decoder(Passed).decode
+_answered = msgspec.msgpack.Decoder(Answered).decode
+
+
+async def forward(call: Call, decider: Decider, operation: Operation) -> Reply:
+    """Have the decider answer. Raises `Unavailable` when there is none, or it does not answer."""
+    if decider.url is None:
+        raise Unavailable("no node decides now", RETRY_AFTER_MS)
+    request, node = call.request, call.node
+    raw = b""
+    if operation.has_body:
+        limit = node.settings.result_max_bytes if operation.results else node.settings.body_max_bytes
+        raw = await read_body(request, limit, node, node.settings.budget_wait)
+    try:
+        headers = {name: value for name, value in request.headers.items() if name not in _NOT_PASSED}
+        headers[b"x-request-id"] = call.request_id.encode()
+        if b"authorization" not in headers and (token := session_of(request.headers.get(b"cookie"))):
+            # A page's call: that it came from a page of ours was seen here.
+            headers[b"authorization"] = b"Bearer " + token.encode()
+        passed = Passed(request.method, request.path, request.query, headers, raw, request.peer)
+        limit_ms = LIMIT_MS + node.settings.sync_wait_max
+        answer = _answered(await node.call_decider(decider.url + PATH, _encode(passed), limit_ms))
+    except msgspec.MsgspecError as error:
+        raise Unavailable("the node that decides is of another version", RETRY_AFTER_MS) from error
+    finally:
+        node.release(len(raw))
+    lines = [_split(line) for line in answer.head.split(b"\r\n") if line]
+    content = next((value for name, value in lines if name == b"content-type"), b"application/json")
+    kept = tuple(header for header in lines if header[0] not in _OWN)
+    return Reply(answer.body, content, answer.status, kept)
+
+
+def _split(line: bytes) -> Header:
+    name, _, value = line.partition(b":")
+    return name.strip().lower(), value.strip()
+
+
+async def answer(
+    node: NodePort, request: Request, application: Callable[[Request], Awaitable[Response | None]]
+) -> Reply:
+    """Answer a call that another node passed on. Raises `Problem`, `Unavailable`."""
+    scheme, _, token = request.headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if scheme != "Bearer" or not node.is_internal(token):
+        raise Problem(UNAUTHORIZED, "only nodes of this yard may call this")
+    if node.decider is not None:
+        raise Unavailable("this node does not decide", RETRY_AFTER_MS)
+    settings = node.settings
+    most = max(settings.body_max_bytes, settings.result_max_bytes) + HEAD_MOST
+    raw = await read_body(request, most, node, settings.budget_wait)
+    try:
+        passed = _passed(raw)
+    except msgspec.MsgspecError as error:
+        raise Problem(BAD_REQUEST, f"no call of a node: {error}") from None
+    finally:
+        node.release(len(raw))
+    inner = Request(passed.method, passed.path, passed.query, passed.headers, passed.peer, lambda: None, lambda: None)
+    if passed.body:
+        inner.feed(passed.body)
+    inner.finish()
+    response = await application(inner)
+    if response is None or response.stream is not None:
+        raise Unavailable("this call has no answer that can be passed on", RETRY_AFTER_MS)
+    return Reply(_encode(Answered(response.status, response.head, response.body)), b"application/octet-stream")

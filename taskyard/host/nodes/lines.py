@@ -1,0 +1,185 @@
+"""The decider's side of the inbox in the store: lines of nodes become facts, each once, in each node's order.
+
+A line is deleted by the turn that takes its fact. When turns have failed it is not known which those were: then all is
+forgotten here, and read anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from taskyard.engine.facts import Fact, Submitted
+from taskyard.engine.states import spec_of
+from taskyard.host.nodes.letters import SUBMITTED, fact_of
+from taskyard.host.nodes.threads import Threads
+from taskyard.store.nodes import Line, NodeStore
+from taskyard.store.port import StoreError
+
+log = structlog.get_logger()
+# Lines of one node that one look takes.
+BITE = 500
+# While more facts wait, the lines can wait in the store as well.
+BACKLOG = 2_000
+# Nobody waits for longer until others' lines are taken.
+PATIENCE_S = 2.0
+# How often all is looked through from the start: for what a lost connection stored late, and nodes nobody knew of.
+ANEW_S = 5.0
+
+
+class Lines:
+    """Reads lines while it is `active`. `put` takes their facts, `waiting` says how many facts wait.
+
+    A pause between two looks is `poll_s` at most, and shorter while there is something.
+    """
+
+    def __init__(
+        self,
+        store: NodeStore,
+        threads: Threads,
+        put: Callable[[Fact], None],
+        waiting: Callable[[], int],
+        poll_s: float,
+    ) -> None:
+        self._store = store
+        self._threads = threads
+        self._put = put
+        self._waiting = waiting
+        self._poll_s = poll_s
+        self._after: dict[str, int] = {}
+        self._out: set[tuple[str, int]] = set()
+        self._wanted: dict[int, tuple[str, int]] = {}
+        self._last_ref = 0
+        self._run_number = 0
+        self._anew_at = 0.0
+        self._reading = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.active = False
+
+    def start(self) -> None:
+        """Begin; nothing is read before `begin`."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def begin(self) -> None:
+        """This node decides: read everything, from the start."""
+        self._forget()
+        self.active = True
+        self._wake.set()
+
+    def end(self) -> None:
+        """This node does not decide now."""
+        self._forget()
+        self.active = False
+        self._wake.clear()
+
+    def _forget(self) -> None:
+        self._run_number += 1
+        self._moved.set()
+        self._after, self._out, self._wanted = {}, set(), {}
+        self._anew_at = 0.0
+
+    def know(self, nodes: Iterable[str]) -> None:
+        """These nodes may have lines."""
+        for node in nodes:
+            self._after.setdefault(node, 0)
+
+    def drained(self, node: str) -> int:
+        """The number up to which a node's lines have been read."""
+        return self._after.get(node, 0)
+
+    def asker(self, ref: int) -> tuple[str, int] | None:
+        """The line whose fact had this `ref`; it is asked for once."""
+        return self._wanted.pop(ref, None) if ref < 0 else None
+
+    def taken(self, lines: Iterable[tuple[str, int]]) -> None:
+        """These lines are deleted."""
+        self._out.difference_update(lines)
+        self._moved.set()
+
+    async def caught_up(self) -> None:
+        """Until what is stored by now is taken, as long as this node decides; at most for `PATIENCE_S`."""
+        try:
+            await self.read()
+            now = set(self._out)
+            async with asyncio.timeout(PATIENCE_S):
+                while self.active and not now.isdisjoint(self._out):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except (StoreError, TimeoutError):
+            return
+
+    async def _run(self) -> None:
+        pause = self._poll_s
+        while True:
+            await self._wake.wait()
+            try:
+                found = await self.read()
+            except StoreError as error:
+                log.warning("lines_unread", reason=str(error))
+                found, pause = 0, 1.0
+            except Exception:
+                log.exception("lines_broken")
+                found, pause = 0, 1.0
+            pause = self._poll_s / 4 if found else min(self._poll_s, pause * 2)
+            await asyncio.sleep(pause)
+
+    async def read(self) -> int:
+        """Take the next lines in; how many there were. Raises `StoreError`."""
+        async with self._reading:
+            run_number = self._run_number
+            if not self.active or self._waiting() > BACKLOG:
+                return 0
+            after = dict(self._after)
+            now = asyncio.get_running_loop().time()
+            if now >= self._anew_at:
+                self._anew_at = now + ANEW_S
+                after = dict.fromkeys([*await self._threads.run(self._store.writers), *after], 0)
+            lines = await self._threads.run(self._store.lines, after, BITE)
+            specs = await self._specs(lines)
+            if run_number != self._run_number:
+                return 0  # meanwhile turns have failed, or another node decides
+            for line in lines:
+                self._take(line, specs)
+            return len(lines)
+
+    async def _specs(self, lines: Sequence[Line]) -> dict[str, Submitted]:
+        ids = [line.task_id for line in lines if line.kind == SUBMITTED and (line.node, line.seq) not in self._out]
+        if not ids:
+            return {}
+        found = await self._threads.run(self._store.records, ids)
+        return {
+            task_id: Submitted(spec=spec_of(record.task), payload="", stored=True) for task_id, record in found.items()
+        }
+
+    def _take(self, line: Line, specs: dict[str, Submitted]) -> None:
+        name = (line.node, line.seq)
+        self._after[line.node] = max(self._after.get(line.node, 0), line.seq)
+        if name in self._out:
+            return
+        self._out.add(name)
+        fact: Fact | None = None
+        if line.kind == SUBMITTED:
+            fact = specs.get(line.task_id)
+        else:
+            try:
+                fact = fact_of(line.kind, line.body)
+            except ValueError as error:
+                log.error("line_unreadable", node=line.node, line=line.seq, kind=line.kind, reason=str(error))
+        if fact is None:
+            return  # of a later version of this program, which will read it when it decides
+        if fact.ref:
+            self._last_ref -= 1
+            fact.ref = self._last_ref
+            self._wanted[fact.ref] = name
+        fact.line = name
+        self._put(fact)

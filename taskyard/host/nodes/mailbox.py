@@ -1,0 +1,126 @@
+"""What the decider has for this node: attempts to send or to give up, and verdicts. Read while another node decides.
+
+Nothing is sent by a node that may have been given up: it must have said that it lives a moment ago. What a node finds
+out to have been given up it sends no longer, since its attempts are lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from taskyard.domain.outcomes import Outcome
+from taskyard.domain.server import Server
+from taskyard.engine.facts import Ended, Fact
+from taskyard.engine.plan import Abort, Dispatch, Result
+from taskyard.host.nodes.letters import ABORT, DISPATCH, VERDICT, abort_of, unpack, verdict_of
+from taskyard.host.nodes.threads import Threads
+from taskyard.store.nodes import Letter, NodeStore
+from taskyard.store.port import StoreError
+
+log = structlog.get_logger()
+BITE = 500
+
+
+class Mailbox:
+    """Reads letters while `may_read` holds.
+
+    `dispatch` sends an attempt to a server, `abort` gives one up, `decided` takes verdicts, `tell` facts; `busy` says
+    whether letters are awaited. A pause between two looks is `poll_s` at most, and shorter while there is something.
+    """
+
+    def __init__(
+        self,
+        store: NodeStore,
+        threads: Threads,
+        *,
+        may_read: Callable[[], bool],
+        dispatch: Callable[[Dispatch, Server], None],
+        abort: Callable[[Abort], None],
+        decided: Callable[[int, Result], None],
+        tell: Callable[[Fact], None],
+        busy: Callable[[], bool],
+        poll_s: float,
+    ) -> None:
+        self._store = store
+        self._threads = threads
+        self._may_read = may_read
+        self._dispatch = dispatch
+        self._abort = abort
+        self._decided = decided
+        self._tell = tell
+        self._busy = busy
+        self._poll_s = poll_s
+        self._after = 0
+        self._reading = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self.returning = False  # nothing new is sent: what comes goes back
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        pause = self._poll_s
+        while True:
+            found = 0
+            try:
+                found = await self.read()
+            except StoreError as error:
+                log.warning("letters_unread", reason=str(error))
+                pause = 1.0
+            except Exception:
+                log.exception("letters_broken")
+                pause = 1.0
+            pause = self._poll_s / 4 if found or self._busy() else min(self._poll_s, pause * 2)
+            await asyncio.sleep(pause)
+
+    async def read(self) -> int:
+        """Carry out the next letters; how many there were. Raises `StoreError`."""
+        async with self._reading:
+            if not self._may_read():
+                return 0
+            letters = await self._threads.run(self._store.letters, self._after, BITE)
+            wanted = [letter.task_id for letter in letters if letter.kind == DISPATCH and not self.returning]
+            payloads = await self._threads.run(self._store.payloads, wanted) if wanted else {}
+            if not self._may_read():
+                return 0  # meanwhile this node decides itself, or was silent for too long
+            self._carry_out(letters, payloads)
+            return len(letters)
+
+    def _carry_out(self, letters: Sequence[Letter], payloads: dict[str, str]) -> None:
+        for letter in letters:
+            self._after = letter.id
+            try:
+                if letter.kind == DISPATCH:
+                    effect, server = unpack(letter.body)
+                    if self.returning:
+                        self._tell(_handed_back(effect))
+                        continue
+                    effect.payload = payloads.get(letter.task_id)
+                    self._dispatch(effect, server)
+                elif letter.kind == ABORT:
+                    self._abort(abort_of(letter.body))
+                elif letter.kind == VERDICT:
+                    self._decided(*verdict_of(letter.body))
+                else:
+                    log.error("letter_unknown", kind=letter.kind)
+            except ValueError as error:
+                log.error("letter_unreadable", kind=letter.kind, reason=str(error))
+
+
+def _handed_back(effect: Dispatch) -> Ended:
+    return Ended(
+        task_id=effect.task_id,
+        attempt=effect.attempt,
+        outcome=Outcome.DECLINED,
+        error="the node that should dispatch it was about to stop; nothing was sent",
+    )

@@ -1,0 +1,372 @@
+"""This node among others: the hooks of the turn loop and of the node, and the parts behind them put together.
+
+While it decides, lines of others become facts, and what a plan has for others goes out as letters in the transaction of
+that plan. While another decides, it takes in what comes and carries out the letters. What it sent goes on either way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from taskyard.domain.server import Server
+from taskyard.engine.facts import CalledBack, Ended, Fact, NodeGone, NodesSeen, SlotFreed, Submitted
+from taskyard.engine.memory import Memory
+from taskyard.engine.plan import Abort, Answer, AnyEffect, Dispatch, Plan, Post, Result, Snapshot
+from taskyard.host.clock import Clock
+from taskyard.host.effects import Effects
+from taskyard.host.errors import Unavailable
+from taskyard.host.inbox import Inbox
+from taskyard.host.nodes.awaited import Awaited
+from taskyard.host.nodes.intake import Intake
+from taskyard.host.nodes.letters import ABORT, DISPATCH, VERDICT, encode, parcel, verdict
+from taskyard.host.nodes.lines import Lines
+from taskyard.host.nodes.mailbox import Mailbox
+from taskyard.host.nodes.membership import Membership
+from taskyard.host.nodes.threads import Threads
+from taskyard.host.port import NodeView
+from taskyard.settings import Settings
+from taskyard.store.nodes import NodeRow, Seen, Shared
+from taskyard.store.port import Store, StoreError
+
+log = structlog.get_logger()
+# From this share of a limit on, submissions are for the decider, which knows how many there are.
+CAREFUL = 0.9
+# Before a node leaves, the decider has had so long to learn of it and assign nothing more.
+LEARNED_S = 1.5
+
+
+class Hands(NamedTuple):
+    """What the node does for its parts: send, give up, say what it sends, name itself."""
+
+    dispatch: Callable[[Dispatch], None]
+    abort: Callable[[Abort], None]
+    sending: Callable[[], set[tuple[str, int]]]
+    memory: Callable[[], Memory]
+    url: Callable[[], str]
+
+
+class Nodes:
+    """See the module. `version` is that of the program, `name` what people know this node by."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Shared,
+        clock: Clock,
+        inbox: Inbox,
+        effects: Effects,
+        hands: Hands,
+        *,
+        name: str,
+        version: str,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._inbox = inbox
+        self._effects = effects
+        self._hands = hands
+        self._name = name
+        self._version = version
+        self._started_at = clock.now()
+        self._threads = Threads()
+        self._servers: dict[str, Server] = {}
+        self._reported: set[tuple[str, int]] = set()
+        self._told_gone: set[str] = set()
+        self._lines_lost = True
+        self._deposed = False
+        self.id = store.nodes.id
+        self.deciding = False
+        self.draining = False
+        poll_s = settings.node_poll / 1000
+        self.members = Membership(store.nodes, self._threads, self._row, self._seen, settings.node_silence)
+        self.intake = Intake(
+            store.nodes,
+            self._threads,
+            clock.now,
+            most=settings.inbox_submissions,
+            batch=settings.turn_facts,
+            key_ms=settings.idempotency_retention,
+            stored=effects.stored,
+        )
+        self.lines = Lines(store.nodes, self._threads, inbox.adopt, inbox.__len__, poll_s)
+        self._mailbox = Mailbox(
+            store.nodes,
+            self._threads,
+            may_read=lambda: not self.deciding and self.members.fresh,
+            dispatch=self._dispatch,
+            abort=hands.abort,
+            decided=self.intake.decided,
+            tell=self.intake.tell,
+            busy=lambda: self.intake.asking or bool(hands.sending()),
+            poll_s=poll_s,
+        )
+        self._awaited = Awaited(
+            store.nodes,
+            self._threads,
+            effects.ended,
+            effects.changed,
+            now=clock.now,
+            deciding=lambda: self.deciding,
+            poll_s=2 * poll_s,
+        )
+
+    # --- start and stop ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Become known, and begin. Raises `StoreError`."""
+        await self.members.start()
+        for part in (self.intake, self.lines, self._mailbox, self._awaited):
+            part.start()
+
+    async def withdraw(self) -> None:
+        """Before what is being sent is waited for: get nothing new."""
+        self.draining = self._mailbox.returning = True
+        self.members.soon()
+        if self.members.seen.decider not in ("", self.id):
+            await asyncio.sleep(LEARNED_S)
+
+    async def stop(self) -> None:
+        """End, once nothing is sent any more."""
+        await self._awaited.stop()
+        await self._mailbox.stop()
+        await self.lines.stop()
+        await self.intake.stop()
+        await self.members.stop(leave=True)
+        await self._threads.close()
+
+    # --- the hooks of the turn loop ----------------------------------------------------------------------------------
+
+    def hand_over(self, _: Store) -> None:
+        """On the writer's thread: let another node decide. Raises `StoreError`."""
+        self._store.hand_over()
+
+    def recovered(self) -> None:
+        """On the writer's thread, after `recover`: what else a decider must know first. Raises `StoreError`."""
+        self._reported = self._store.nodes.ends_reported()
+
+    def decides(self, snapshot: Snapshot) -> set[tuple[str, int]]:
+        """This node has the right to decide: the attempts that others send, or whose ends are on their way."""
+        self.deciding = True
+        alive = self.members.alive
+        others = {
+            (record.run.task_id, record.run.attempt)
+            for record in snapshot.runs
+            if record.run is not None and record.run.node in alive
+        }
+        return others | self._reported
+
+    def address_first(self, memory: Memory, plan: Plan) -> None:
+        """As `address`, for the first plan of a decider: no letter of before is for this node, or for dead ones."""
+        self._deposed = False
+        self.address(memory, plan, ())
+        self._told_gone = set(self.members.gone)
+        plan.post = plan.post or Post()
+        plan.post.gone += [(node,) for node in sorted(self._told_gone)]
+        plan.post.unread.append((self.id,))
+
+    async def began(self) -> None:
+        """The first plan is committed: turns follow. What the others have stored comes before what comes now."""
+        if self._lines_lost or not self.lines.active:
+            self._lines_lost = False
+            self.lines.begin()
+            self.lines.know(row.id for row in self.members.seen.nodes)
+            stored = self.intake.stored_up_to
+            try:
+                await self.lines.read()
+                self.intake.drained = max(self.intake.drained, stored)
+            except StoreError as error:
+                log.warning("lines_unread", reason=str(error))
+        self._spread()
+
+    def follows(self, facts: Sequence[Fact]) -> None:
+        """Another node decides: what this one still has to tell goes to it."""
+        self.deciding = False
+        self.lines.end()
+        self._lines_lost = True
+        for fact in facts:
+            self.tell(fact)
+
+    def tell(self, fact: Fact) -> None:
+        """Something that the decider should know; who waits for its answer gets it when that one has decided."""
+        if isinstance(fact, Ended | CalledBack | SlotFreed):
+            self.intake.tell(fact, self._effects.hand_on(fact))
+
+    def give_up(self, facts: Sequence[Fact]) -> list[Fact]:
+        """A turn over these facts came to nothing; those that are not read anew from the store."""
+        self._lines_lost = True
+        return [fact for fact in facts if fact.line is None]
+
+    def address(self, memory: Memory, plan: Plan, facts: Sequence[Fact]) -> None:
+        """Take out of a plan's effects what is for other nodes, and have it stored with the plan."""
+        post = Post()
+        deferred = {id(fact) for fact in plan.deferred}
+        for fact in facts:
+            if fact.line is not None and id(fact) not in deferred:
+                post.taken.append(fact.line)
+            elif type(fact) is NodeGone:
+                post.gone.append((fact.node,))
+        others = self.members.alive
+        mine: list[AnyEffect] = []
+        away: set[str] = set()
+        for effect in plan.effects:
+            kind = type(effect)
+            if kind is Answer and effect.ref < 0:  # type: ignore[union-attr]
+                self._answer(post, effect)  # type: ignore[arg-type]
+            elif kind is Dispatch and effect.node != memory.node:  # type: ignore[union-attr]
+                away.add(effect.task_id)  # type: ignore[union-attr]
+                self._send(post, memory, effect)  # type: ignore[arg-type]
+            elif kind is Abort and effect.node in others:  # type: ignore[union-attr]
+                post.letters.append((effect.node, ABORT, effect.task_id, encode(effect).decode()))  # type: ignore[union-attr]
+            else:
+                mine.append(effect)
+        plan.effects = mine
+        if away:
+            plan.payloads = [task_id for task_id in plan.payloads if task_id not in away]
+        # One that was followed finds out by a commit that fails.
+        if post.taken or post.letters or post.gone or self._deposed:
+            plan.post = post
+
+    def _answer(self, post: Post, effect: Answer) -> None:
+        asker = self.lines.asker(effect.ref)
+        if asker is None:
+            return
+        node, seq = asker
+        if node == self.id:
+            post.verdicts.append((seq, effect.result))
+        else:
+            post.letters.append((node, VERDICT, "", verdict(seq, effect.result)))
+
+    def _send(self, post: Post, memory: Memory, effect: Dispatch) -> None:
+        server = memory.fleet.servers[effect.server_id]
+        post.letters.append((effect.node, DISPATCH, effect.task_id, parcel(effect, server)))
+
+    def settled(self, plan: Plan) -> None:
+        """A plan is committed."""
+        if plan.post is not None:
+            self.lines.taken(plan.post.taken)
+            for seq, result in plan.post.verdicts:
+                self.intake.decided(seq, result)
+
+    # --- the hooks of the node ---------------------------------------------------------------------------------------
+
+    def takes_in(self, fact: Fact) -> bool:
+        """Whether a fact goes by way of the store: all while another decides; else what could overtake what did."""
+        if not self.deciding:
+            return True
+        return isinstance(fact, Submitted) and (fact.key is not None or self.intake.behind > 0)
+
+    def put(self, fact: Fact) -> asyncio.Future[Result]:
+        """Take a fact in by way of the store. Raises `Overloaded`."""
+        if not isinstance(fact, Submitted | CalledBack | Ended):
+            raise Unavailable("another node decides")
+        if not self.members.fresh:
+            raise Unavailable(self.not_ready() or "the store is away")
+        return self.intake.put(fact)
+
+    def server(self, server_id: str) -> Server | None:
+        """A server as the last letter about it said."""
+        return self._servers.get(server_id)
+
+    def careful(self) -> bool:
+        """Whether a limit is so near that only the decider can tell whether it is reached."""
+        figures = next((row.figures for row in self.members.seen.nodes if row.id == self.members.seen.decider), "{}")
+        found: dict[str, object] = json.loads(figures)
+        return bool(found.get("careful"))
+
+    def views(self) -> list[NodeView]:
+        """All nodes as the last beat has seen them."""
+        seen, gone = self.members.seen, self.members.gone
+        return [
+            NodeView(
+                row.id,
+                row.name,
+                row.url,
+                row.id == self.id,
+                "gone" if row.id in gone else "decider" if row.id == seen.decider else "member",
+                row.epoch,
+                row.version,
+                row.started_at,
+                bool(row.draining),
+                row.load,
+                max(0, row.silent_ms),
+            )
+            for row in seen.nodes
+        ]
+
+    def not_ready(self) -> str | None:
+        """Why this node cannot take anything in, or `None`."""
+        if self.members.fresh:
+            return None
+        return f"the store is away: {self.members.failure or 'no answer in time'}"
+
+    def _dispatch(self, effect: Dispatch, server: Server) -> None:
+        if len(self._servers) > 20_000:
+            self._servers.clear()
+        self._servers[server.id] = server
+        self._hands.dispatch(effect)
+
+    # --- beats -------------------------------------------------------------------------------------------------------
+
+    def _row(self) -> NodeRow:
+        return NodeRow(
+            self.id,
+            self._name,
+            self._hands.url(),
+            self._version,
+            self._started_at,
+            self._store.epoch if self.deciding else self.members.seen.epoch,
+            int(self.draining),
+            len(self._hands.sending()),
+            json.dumps(self._figures() if self.deciding else {}),
+            0,
+        )
+
+    def _figures(self) -> dict[str, object]:
+        memory, settings = self._hands.memory(), self._settings
+        most = max(memory.queued_by_owner.values(), default=0)
+        near = memory.queued >= CAREFUL * settings.max_queued or most >= CAREFUL * settings.max_queued_per_sub
+        drained = {row.id: self.lines.drained(row.id) for row in self.members.seen.nodes}
+        return {"careful": near or memory.near_lanes(CAREFUL), "drained": drained}
+
+    def _seen(self, seen: Seen) -> None:
+        self._clock.not_before(seen.now)
+        if self.deciding:
+            self._deposed = seen.epoch != self._store.epoch
+            self.intake.drained = max(self.intake.drained, self.lines.drained(self.id))
+            self._spread()
+        else:
+            self._read_figures(seen)
+            if seen.anew:
+                self._abandon()
+
+    def _read_figures(self, seen: Seen) -> None:
+        figures = next((row.figures for row in seen.nodes if row.id == seen.decider), "{}")
+        drained: dict[str, int] = json.loads(figures).get("drained", {})
+        self.intake.drained = max(self.intake.drained, drained.get(self.id, 0))
+
+    def _abandon(self) -> None:
+        """This node had been taken for dead, and what it sends for lost: it must not go on."""
+        for task_id, attempt in self._hands.sending():
+            log.warning("attempt_abandoned", task=task_id, attempt=attempt)
+            self._hands.abort(Abort(task_id, attempt, "", self.id, None, None))
+
+    def _spread(self) -> None:
+        """Tell the engine who lives."""
+        rows = self.members.seen.nodes
+        gone = self.members.gone
+        self.lines.know(row.id for row in rows)
+        for node in sorted(gone - self._told_gone):
+            log.warning("node_gone", node=node)
+            self._inbox.adopt(NodeGone(node=node))
+        self._told_gone = set(gone)
+        loads = {row.id: row.load for row in rows if not row.draining and row.id not in gone and row.id != self.id}
+        if loads or self._deposed or self._hands.memory().loads:
+            if loads:
+                loads[self.id] = len(self._hands.sending())
+            self._inbox.adopt(NodesSeen(loads=loads))

@@ -1,0 +1,1 @@
+"""Several nodes on one database, as processes of their own."""

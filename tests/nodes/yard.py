@@ -1,0 +1,123 @@
+"""Nodes on one database, and what tests ask of them."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.nodes import NodeProcess, until
+
+SETTINGS = {
+    "TASKYARD_SECRET_KEY": "a secret key of the tests that is long enough",
+    "TASKYARD_RECOVERY_SPREAD": "0",
+    "TASKYARD_LINGER": "200ms",
+}
+
+
+class Yard:
+    """Nodes by number, the first of which decides at first."""
+
+    def __init__(self, folder: Path, url: str, count: int, settings: Mapping[str, str] | None = None) -> None:
+        found = SETTINGS | {"TASKYARD_DATABASE": url} | dict(settings or {})
+        self.nodes = [
+            NodeProcess(folder / f"node{n}", settings=found | {"TASKYARD_NODE_NAME": f"node{n}"}) for n in range(count)
+        ]
+        self._stack = ExitStack()
+        self._clients: dict[int, httpx.Client] = {}
+
+    def start(self) -> None:
+        """Start all, and wait until they know of each other."""
+        for node in self.nodes:
+            node.start()
+        until(lambda: len(self.shown()) == len(self.nodes), what="the nodes do not know of each other")
+
+    def client(self, number: int) -> httpx.Client:
+        """An admin's client of a node."""
+        found = self._clients.get(number)
+        if found is None:
+            found = self._clients[number] = self._stack.enter_context(self.nodes[number].client("admin"))
+        return found
+
+    def shown(self, number: int = 0) -> list[dict[str, Any]]:
+        """What a node says of all nodes."""
+        nodes: list[dict[str, Any]] = self.client(number).get("/api/nodes").json()["nodes"]
+        return nodes
+
+    def decider(self) -> int:
+        """The number of the node that decides, once one that runs says of itself that it does."""
+        found: list[int] = []
+
+        def one_decides() -> bool:
+            found.clear()
+            for number, node in enumerate(self.nodes):
+                if not node.running:
+                    continue
+                try:
+                    shown = self.shown(number)
+                except (httpx.TransportError, KeyError):
+                    continue
+                names = [row["name"] for row in shown if row["role"] == "decider" and row["self"]]
+                found.extend(int(name.removeprefix("node")) for name in names)
+            return len(found) == 1
+
+        until(one_decides, what="no node, or more than one, decides")
+        return found[0]
+
+    def others(self) -> list[int]:
+        """The numbers of those that run and do not decide."""
+        decider = self.decider()
+        return [number for number, node in enumerate(self.nodes) if node.running and number != decider]
+
+    def register(self, url: str, name: str = "s1", slots: int = 10) -> None:
+        """Register a backend server, and wait until it is online."""
+        body = {
+            "id": name,
+            "name": name,
+            "maxConcurrent": slots,
+            "endpoints": {"predict": f"{url}/predict", "health": f"{url}/health"},
+        }
+        number = self.decider()
+        assert self.client(number).post("/api/servers", json=body).status_code == 200
+        until(lambda: self.client(number).get(f"/api/servers/{name}").json()["status"] == "online")
+
+    def submit(self, number: int, kind: str, **members: Any) -> str:
+        """Submit a task to a node: its id."""
+        answer = self.client(number).post("/api/task", json={"type": kind, "payload": {}} | members)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["id"])
+
+    def task(self, task_id: str, number: int = 0) -> dict[str, Any]:
+        """A task as a node shows it."""
+        shown: dict[str, Any] = self.client(number).get(f"/api/task/{task_id}").json()
+        return shown
+
+    def becomes(self, task_id: str, condition: Callable[[dict[str, Any]], bool], number: int = 0) -> dict[str, Any]:
+        """Wait until a task fulfils a condition."""
+        until(lambda: condition(self.task(task_id, number)), what=f"the task does not come to that: {task_id}")
+        return self.task(task_id, number)
+
+    def close(self) -> None:
+        """End everything."""
+        self._stack.close()
+        for node in self.nodes:
+            node.kill()
+
+    def logs(self) -> str:
+        """Errors that the nodes have logged."""
+        text = "".join(node.log.read_text() for node in self.nodes if node.log.exists())
+        return "\n".join(line for line in text.splitlines() if re.search(r'"(exception|Traceback)', line))
+
+
+@contextmanager
+def yard(folder: Path, url: str, count: int = 3, settings: Mapping[str, str] | None = None) -> Iterator[Yard]:
+    """Running nodes."""
+    made = Yard(folder, url, count, settings)
+    try:
+        made.start()
+        yield made
+        assert made.logs() == ""
+    finally:
+        made.close()
