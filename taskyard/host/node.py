@@ -35,16 +35,7 @@ from taskyard.host.loop import TurnLoop
 from taskyard.host.metrics import Metrics
 from taskyard.host.nodes.nodes import Hands, Nodes
 from taskyard.host.opening import open_store
-from taskyard.host.port import (
-    Decider,
-    End,
-    FleetColumns,
-    LiveCounts,
-    NodeView,
-    ServerView,
-    WaitingLanes,
-    WaitingTask,
-)
+from taskyard.host.port import Decider, End, FleetColumns, LiveCounts, NodeView, ServerView, WaitingLanes, WaitingTask
 from taskyard.host.storage import Storage
 from taskyard.host.sweeper import Sweeper
 from taskyard.host.transport.address import AddressPolicy
