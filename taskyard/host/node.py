@@ -29,6 +29,7 @@ from taskyard.host.clock import Clock, new_task_id
 from taskyard.host.dispatcher import Dispatcher
 from taskyard.host.effects import Effects
 from taskyard.host.errors import Overloaded, StartError, Unavailable
+from taskyard.host.figures import FiguresView
 from taskyard.host.inbox import Inbox
 from taskyard.host.keys import Keys, load_keys
 from taskyard.host.loop import TurnLoop
@@ -71,6 +72,7 @@ class Node:
         self._inbox = Inbox(settings.inbox_submissions, settings.inbox_calls)
         self._budget = Budget(settings.memory_budget)
         self._board = Board()
+        self.figures = FiguresView(self._known, self.now)
         self._draining = False
         self._started_at = self._clock.now()
         self._nodes: Nodes | None = None
@@ -128,6 +130,8 @@ class Node:
                 retention_ms=settings.retention,
                 count=settings.retention_count,
                 hold_ms=settings.sweep_hold,
+                history_ms=settings.history_retention,
+                audit_ms=settings.audit_retention,
             )
             self.backups = Backups(self._storage, settings.backup_path, self.now, settings.backup_room)
             if self._nodes is not None:
@@ -450,4 +454,6 @@ def engine_limits(settings: Settings) -> Limits:
         payload_bytes=settings.payload_memory,
         dispatches_per_turn=settings.turn_dispatches,
         wakes_per_turn=settings.turn_wakes,
+        failure_groups=settings.failure_groups,
+        facet_values=settings.facet_values,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from taskyard.domain.outcomes import Status
 from taskyard.engine.facts import Fact
@@ -21,6 +21,9 @@ from taskyard.host.errors import Overloaded
 from taskyard.host.watched import Watched
 from taskyard.settings import Settings
 from taskyard.store.port import Store
+
+if TYPE_CHECKING:
+    from taskyard.host.figures import FiguresView
 
 T = TypeVar("T")
 
@@ -143,6 +146,7 @@ class NodePort(Protocol):
     settings: Settings
     name: str
     backups: Backups
+    figures: FiguresView
 
     def now(self) -> int:
         """The node's wall clock in ms; never goes back."""

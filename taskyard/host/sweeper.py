@@ -14,12 +14,17 @@ import structlog
 
 from taskyard.host.errors import Unavailable
 from taskyard.host.storage import Storage
+from taskyard.store.figures import Keep
 from taskyard.store.port import Store, StoreError
 
 log = structlog.get_logger()
 # A bite's size in tasks.
 FIRST = 50
 LEAST, MOST = 20, 1_000
+# How many rows of a kind of figures one bite takes.
+FIGURES = 200
+# A value that filters offer is noted once an hour at most.
+HOUR_MS = 3_600_000
 # How much the last bite weighs in what one task is taken to cost: now and then a bite empties the WAL too.
 WEIGHT = 0.2
 # The rest after a bite that left something, as a multiple of its time.
@@ -33,8 +38,8 @@ TIGHT_S = 5.0
 class Sweeper:
     """Sweeps while it runs. `now` is the node's clock, `live` how many tasks have not ended.
 
-    Ended tasks are kept for `retention_ms`, and no more than `count` of them (`None`: any number), the newest.
-    A bite shall take `hold_ms`.
+    Ended tasks are kept for `retention_ms`, and no more than `count` of them (`None`: any number), the newest; series,
+    failures and servers' histories for `history_ms`, the audit log for `audit_ms`. A bite shall take `hold_ms`.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class Sweeper:
         retention_ms: int,
         count: int | None,
         hold_ms: int = 10,
+        history_ms: int = 7 * 86_400_000,
+        audit_ms: int = 90 * 86_400_000,
     ) -> None:
         self._storage = storage
         self._now = now
@@ -53,6 +60,8 @@ class Sweeper:
         self._retention_ms = retention_ms
         self._count = count
         self._hold_s = hold_ms / 1000
+        self._history_ms = history_ms
+        self._audit_ms = audit_ms
         self._bite = FIRST
         self._cost_s = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -73,6 +82,7 @@ class Sweeper:
             removed = False
             try:
                 removed = await self._remove_all()
+                await self._forget()
             except (StoreError, Unavailable) as error:
                 log.warning("sweep_failed", reason=str(error))
             idle = IDLE_FIRST_S if removed else min(2 * idle, IDLE_MOST_S)
@@ -93,6 +103,16 @@ class Sweeper:
             if gone < most:
                 return removed
             self._fit(held, gone)
+            await asyncio.sleep(held * REST)
+
+    async def _forget(self) -> None:
+        """Remove figures that are kept no longer. Raises `StoreError`, `Unavailable`."""
+        while True:
+            now = self._now()
+            keep = Keep(now, now - self._history_ms, now - self._retention_ms - HOUR_MS, now - self._audit_ms, FIGURES)
+            gone, held = await self._take(lambda store: store.forget(keep))  # noqa: B023
+            if gone < FIGURES:
+                return
             await asyncio.sleep(held * REST)
 
     async def _take(self, bite: Callable[[Store], int]) -> tuple[int, float]:

@@ -197,6 +197,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         ]
         | None
     ) = None
+    history_retention: Annotated[
+        int, _is("duration", "Series, failures and the servers' history are kept so long.", DAY, LONGEST)
+    ] = 7 * DAY
+    audit_retention: Annotated[int, _is("duration", "Who changed what is kept so long.", SECOND, LONGEST)] = 90 * DAY
     sweep_hold: Annotated[
         int, _is("duration", "One bite of removing ended tasks; a turn that comes meanwhile waits.", 1, SECOND)
     ] = 10
@@ -256,6 +260,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int, _is("whole", "Queued tasks whose next time memory holds; the store has them all.", 100, 10**8)
     ] = 20_000
     payload_memory: Annotated[int, _is("size", "Payloads of queued tasks that memory keeps.", 0, 1 << 40)] = 64 * MIB
+    failure_groups: Annotated[
+        int, _is("whole", "Groups of failures in an hour; what is beyond goes into one called `other`.", 1, 10**5)
+    ] = 200
+    facet_values: Annotated[
+        int, _is("whole", "New types, tags or owners in an hour that filters offer, of one owner.", 1, 10**6)
+    ] = 1000
+
+    # What needs a person
+    disk_low: Annotated[int, _is("size", "Below so much room on the disk the overview says so.", 0, 1 << 40)] = GIB
+    attention_failing: Annotated[
+        float,
+        _is("share", "From this share of failed tasks in 5 minutes on (of 20 at least) the overview says so.", 0, 1),
+    ] = 0.1
+    attention_flapping: Annotated[
+        int, _is("whole", "From so many changes of a server's status in an hour on the overview says so.", 2, 8)
+    ] = 6
 
     # Many nodes on one database
     node_name: (

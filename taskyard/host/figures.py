@@ -1,0 +1,109 @@
+"""The yard's figures that only memory knows: what is not over yet, in the form that the store has for what is.
+
+`FiguresView.point` is what live events send once a second: one point of the overview, as a struct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from taskyard.domain.spread import Spread
+from taskyard.engine.memory import Memory
+from taskyard.engine.rows import HealthRow, LoadRow, SeriesRow
+from taskyard.engine.series import FINE
+from taskyard.host.views import live_counts
+
+
+class OverviewPoint(NamedTuple):
+    """One second of the overview: what happened in the last one that is over, and how things stand.
+
+    `at` is when that second began. `failed` counts ends as FAILED and TIMEOUT; spreads are ms or `None`. `used` of
+    `total` slots of the servers in service are in use; `oldest` is when the oldest waiting task was submitted.
+    """
+
+    at: int
+    submitted: int
+    completed: int
+    failed: int
+    waiting: int
+    running: int
+    wait_p95: int | None
+    run_p95: int | None
+    used: int
+    total: int
+    oldest: int | None
+
+
+def overview_point(memory: Memory, now: int) -> OverviewPoint:
+    """The overview's point of the last second that is over; `now` is the node's clock. For live events, at 1 Hz.
+
+    It reads memory, asks no store, and costs a look at each server and lane.
+    """
+    second = memory.series.second(now // FINE * FINE - FINE)
+    live = live_counts(memory)
+    used, total = slots(memory)
+    return OverviewPoint(
+        at=second.at,
+        submitted=second.submitted,
+        completed=second.completed,
+        failed=second.failed + second.timed_out,
+        waiting=live.pending,
+        running=live.processing,
+        wait_p95=second.waits.quantile(0.95),
+        run_p95=second.runs.quantile(0.95),
+        used=used,
+        total=total,
+        oldest=live.oldest_pending_at,
+    )
+
+
+def slots(memory: Memory) -> tuple[int, int]:
+    """Slots in use, and all slots, of the servers that may be given tasks."""
+    serving = [server for server in memory.fleet.servers.values() if server.status in ("online", "degraded")]
+    return sum(min(server.active, server.max_concurrent) for server in serving), sum(
+        server.max_concurrent for server in serving
+    )
+
+
+class FiguresView:
+    """Views of the present memory, which `memory` gives (it raises `Unavailable`); `now` is the node's clock."""
+
+    def __init__(self, memory: Callable[[], Memory], now: Callable[[], int]) -> None:
+        self._memory = memory
+        self._now = now
+
+    def point(self) -> OverviewPoint:
+        """See `overview_point`."""
+        return overview_point(self._memory(), self._now())
+
+    def present(self, step: int) -> SeriesRow:
+        """The span of `step` ms that is not over; its `since` says since when this node has been counting."""
+        series = self._memory().series
+        return series.present(step).row(step)._replace(since=series.since)
+
+    def loads(self) -> list[LoadRow]:
+        """The servers' spans that are not over."""
+        return self._memory().service.present()
+
+    def slots(self) -> tuple[int, int]:
+        """Slots in use, and all slots, of the servers that may be given tasks."""
+        return slots(self._memory())
+
+    def changes(self, server_id: str) -> list[HealthRow]:
+        """The latest changes of a server's status, the oldest first."""
+        return list(self._memory().service.changes.get(server_id, ()))
+
+    def live_of(self, owner: str) -> tuple[int, int]:
+        """How many tasks of an owner wait and run."""
+        memory = self._memory()
+        running = sum(run.task is not None and run.task.spec.owner == owner for run in memory.runs.values())
+        return memory.queued_by_owner.get(owner, 0), running
+
+
+def spread_of(texts: list[str]) -> Spread:
+    """The spread of several spans."""
+    found = Spread()
+    for text in texts:
+        found.merge(Spread.of(text))
+    return found
