@@ -43,7 +43,7 @@ def check_file(path: Path, wal: Path) -> None:
         )
     mark = path.with_name(path.name + MOVED)
     if mark.exists():
-        words = ": its tasks were moved elsewhere, as that file says: serve that --database; or, if the move was cut short, "
+        words = ": the tasks were moved elsewhere, as this file says: serve that one; or, if the move was cut short, "
         raise Unusable(str(mark) + words + "run `taskyard move` again, or with --give-up to end it")
     check_sound(path, wal)
 
