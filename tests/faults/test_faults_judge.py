@@ -51,7 +51,7 @@ def _drop_all(log: str, event: str) -> Callable[[Evidence], None]:
     return tamper
 
 
-def _add(log: str, event: str, **changes: object) -> Callable[[Evidence], None]:
+def _add(log: str, event: str, /, **changes: object) -> Callable[[Evidence], None]:
     """The first line that says `event` once more, changed."""
 
     def tamper(evidence: Evidence) -> None:
@@ -112,6 +112,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Evidence], None], str]] = {
         _add("client.log", "end", status="CANCELLED"),
         "the client was told otherwise",
     ),
+    "the client was told that there is none": (_add("client.log", "end", event="missed"), "acknowledged but missing"),
     "a backend saw one attempt more": (
         _add("direct.log", "got", attempt=99),
         "an attempt that the store does not cover",

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from taskyard.prove.torture.field import register
 from taskyard.prove.processes import listens, program, steady_port
+from taskyard.prove.torture.field import register
 from tests.support.nodes import NodeProcess, until
 
 PATIENCE_S = 90

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from taskyard.prove.torture.field import register
 from taskyard.prove.processes import listens, program, steady_port
+from taskyard.prove.torture.field import register
 from tests.support.nodes import NodeProcess, until
 
 TIMES = 100

@@ -86,13 +86,13 @@ def _watch_a_node(part: Part, folder: Path, seconds: float, syncs: Times, watch:
     watch.tell("a node is watched while it takes submissions")
     environment = {name: value for name, value in os.environ.items() if name == "LD_PRELOAD"}
     try:
-        node = seen.watched(folder, seconds, environment)
+        node = seen.watched(folder, seconds, environment, patient=syncs.at(0.5) >= LONG_US)
     except Trouble as trouble:
         part.broken.append(f"A node could not be watched: {trouble}")
         return
     part.tried.append("Watched the threads of a real node while it took one submission after the other.")
     part.figures["submissions acknowledged"] = node.acknowledged
-    part.figures["of them with the node met in a sync of its log before the answer"] = node.met
+    part.figures["of them, by samples, met in a sync of the node's log before the answer"] = node.met
     if node.problem:
         part.broken.append(f"A node did not take a submission: {node.problem}")
     elif not node.looked:

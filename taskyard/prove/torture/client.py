@@ -99,7 +99,7 @@ class Client:
             except BROKEN:
                 self._journal.note(event="broken")
             else:
-                if status == 200:
+                if status == 200 or (status == 404 and method == "GET"):
                     return answer
                 if status != 503:
                     raise AssertionError(f"{method} {path}: {status} {answer.body!r}")
@@ -107,7 +107,10 @@ class Client:
 
     async def _look(self, caller: Caller, task_id: str, query: str = "") -> None:
         answer = await self._until_answered(caller, "GET", f"/api/task/{task_id}{query}")
-        self._note_end(answer.json)
+        if answer.start[1] == "404":
+            self._journal.note(event="missed", id=task_id)
+        else:
+            self._note_end(answer.json)
 
     def _note_end(self, told: dict[str, Any]) -> None:
         if told["status"] not in ("PENDING", "PROCESSING"):

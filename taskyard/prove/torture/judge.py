@@ -8,6 +8,7 @@ ends with 1 if there was any finding.
 |---|---|---|
 | client | `sent` key · `ack` key, id | a submission is about to go out · it was acknowledged, perhaps more than once |
 | client | `end` id, status, result | what the client was told of a task that had ended |
+| client | `missed` id | the client was told that there is no such task |
 | backend | `got` task, attempt, server | an attempt came |
 | backend | `gave` task, attempt, result · `failed` task, attempt | a result is about to be given · so is a failure |
 | backend | `told` task, attempt, word, http | what a callback was answered |
@@ -57,6 +58,7 @@ class Logs:
         self.sent: set[str] = set()
         self.acks: list[tuple[str, str]] = []
         self.ends: list[dict[str, Any]] = []
+        self.missed: list[str] = []
         self.came: list[tuple[str, int, str]] = []
         self.gave: dict[tuple[str, int], list[str]] = defaultdict(list)
         self.failed: set[tuple[str, int]] = set()
@@ -68,6 +70,8 @@ class Logs:
                 self.acks.append((event["key"], event["id"]))
             elif event["event"] == "end":
                 self.ends.append(event)
+            elif event["event"] == "missed":
+                self.missed.append(event["id"])
         for event in (event for backend in backends for event in _lines(backend)):
             if event["event"] == "told":
                 self.told.append(event)
@@ -150,6 +154,8 @@ def _acknowledged(logs: Logs, store: Store) -> Iterator[str]:
                 yield f"key not kept: key {key} of {task}"
             if store.payloads.get(task, {}).get("key") != key:
                 yield f"payload not kept: {task} of key {key}"
+    for task in logs.missed:
+        yield f"acknowledged but missing: {task}, when the client asked"
     for task in store.tasks.keys() - acknowledged:
         yield f"stored but not acknowledged: {task}"
 
