@@ -58,7 +58,7 @@ class Metrics(Collector):
     """One node's metrics.
 
     `memory` gives the engine's present memory, `sizes` the store's, `tight` why the store wants nothing new, `now` the
-    ms since the epoch.
+    ms since the epoch, `ready` whether the node takes work.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Metrics(Collector):
         sizes: Callable[[], dict[str, int]],
         tight: Callable[[], str | None],
         now: Callable[[], int],
+        ready: Callable[[], bool],
     ) -> None:
         self._ended = dict.fromkeys((status for status in Status if status.ended), 0)
         self._outcomes: dict[Outcome, int] = {outcome: 0 for outcome in Outcome if outcome is not Outcome.ACCEPTED}
@@ -77,7 +78,7 @@ class Metrics(Collector):
         self._turn = Buckets("taskyard_turn_seconds", "A turn, its commit included.", _TURN_SECONDS)
         self._lag = 0.0
         self._registry = CollectorRegistry()
-        self._registry.register(_Now(memory, sizes, tight, now))
+        self._registry.register(_Now(memory, sizes, tight, now, ready))
         self._registry.register(self)
         self._lag_task: asyncio.Task[None] | None = None
 
@@ -145,11 +146,13 @@ class _Now(Collector):
         sizes: Callable[[], dict[str, int]],
         tight: Callable[[], str | None],
         now: Callable[[], int],
+        ready: Callable[[], bool],
     ) -> None:
         self._memory = memory
         self._sizes = sizes
         self._tight = tight
         self._now = now
+        self._ready = ready
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         memory = self._memory()
@@ -164,6 +167,8 @@ class _Now(Collector):
             sizes.add_metric([name], size)
         yield sizes
         tight = 0.0 if self._tight() is None else 1.0
+        ready = 1.0 if self._ready() else 0.0
+        yield GaugeMetricFamily("taskyard_ready", "1 when /ready is 200: the node takes work.", value=ready)
         yield GaugeMetricFamily("taskyard_store_tight", "1 when the disk is full: nothing new is taken.", value=tight)
 
     def _pools(self, memory: Memory) -> Iterable[GaugeMetricFamily]:

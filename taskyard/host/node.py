@@ -103,7 +103,9 @@ class Node:
                 self._public_base,
             )
             self._checks = Checks(self._transport, self._tell, self._find, settings.check_timeout)
-            self._metrics = Metrics(lambda: self.memory, store.sizes, store.tight, self.now)
+            self._metrics = Metrics(
+                lambda: self.memory, store.sizes, store.tight, self.now, lambda: self.not_ready() is None
+            )
             self._effects = Effects(self._dispatcher, self._checks, self._metrics, self._transport, self._budget)
             if isinstance(store, Shared):
                 self._nodes = await self._join(store)
