@@ -13,8 +13,8 @@ from taskyard.api.tasks import no_task, task_id_of
 from taskyard.api.views import task_shown
 from taskyard.store.port import WholeTask
 from taskyard.wire.base import Answer
-from taskyard.wire.events import EventsQuery, TaskEvent, TaskEvents
-from taskyard.wire.reader import Invalid, Reader
+from taskyard.wire.events import TOPICS, EventsQuery, TaskEvent, TaskEvents
+from taskyard.wire.reader import Reader
 
 SSE = b"text/event-stream"
 QUERY = Reader(EventsQuery)
@@ -29,10 +29,8 @@ def _last_of(call: Call) -> str | None:
 
 async def events(call: Call, query: EventsQuery) -> Reply:
     """GET /api/events"""
-    topics = dict.fromkeys(query.topics or ())
     tasks = list(dict.fromkeys(query.tasks or ()))
-    if not topics and not tasks:
-        raise Invalid("topics: name some, or tasks to watch")
+    topics = dict.fromkeys(query.topics or (() if tasks else TOPICS))
     call.live.check(call.who.sub, len(tasks))
     call.node.live()  # a node whose memory is of no use says so now
     stream = EventStream(call.live, call, [BY_NAME[name] for name in topics], tasks, _last_of(call))
@@ -99,7 +97,8 @@ OPERATIONS = (
             "it changed; `tick` when nothing has happened for 15 s. Every event has the node's time as `now`. A client "
             "that comes back with `Last-Event-ID` (browsers do) is told what changed since; if that is not known any "
             "more, `reset` and a new `snapshot`. A slow reader gets the newest state and never a queue. `end` says why "
-            "a stream ends: `expired` (the token), `draining` or `unavailable` (the node). Tasks that there are not, "
+            "a stream ends: `expired` (the token), `draining` or `unavailable` (the node), `renew` (it is a day old: "
+            "come again). Tasks that there are not, "
             "or that are another's, are named in the snapshot as `unknown`."
         ),
         handler=events,
@@ -129,7 +128,7 @@ OPERATIONS = (
         summary="Tasks over a WebSocket",
         description=(
             'Say `{"type": "subscribe", "taskId": "…"}` for each task, up to 100; `unsubscribe` likewise. The node '
-            'says `{"type": "subscribed", "taskId"}`, `{"type": "task", "now", …}` with the task as a list shows it, '
+            'says `{"type": "subscribed", "taskId"}`, `{"type": "task", "task"}` with the task as a list shows it, '
             'now and at each change (once a second at most), or `{"type": "error", "error", "details", "taskId"}`. '
             "`ping` is answered by `pong`. The token comes in the header Authorization, or a browser's session in its "
             "cookie; pages of other origins are refused unless `CORS_ORIGINS` has them."

@@ -96,6 +96,7 @@ def _parameters(operation: Operation, path: str) -> list[dict[str, Any]]:
         return found
     model = operation.takes.model
     _, components = msgspec.json.schema_components([model], ref_template=_REF + "{name}")
+    required = components[model.__name__].get("required", ())
     for name, schema in _tidy(components[model.__name__]).get("properties", {}).items():
         # A parameter is absent, never null.
         choices = [choice for choice in schema.get("anyOf", [schema]) if choice != {"type": "null"}]
@@ -103,6 +104,8 @@ def _parameters(operation: Operation, path: str) -> list[dict[str, Any]]:
         words = schema.get("description") or plain.get("description", "")
         plain.pop("description", None)
         entry: dict[str, Any] = {"name": name, "in": "query", "description": words, "schema": plain}
+        if name in required:
+            entry["required"] = True
         if plain.get("type") == "array":
             entry |= {"style": "form", "explode": False}
         found.append(entry)

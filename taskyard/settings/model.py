@@ -159,6 +159,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     event_silence: Annotated[
         int, _is("duration", "A stream on which nothing happens tells the time so often.", 10, HOUR)
     ] = 15 * SECOND
+    event_lifetime: Annotated[
+        int, _is("duration", "A stream ends after so long; whoever listens comes again.", 10, LONGEST)
+    ] = DAY
     bulk_jobs: Annotated[int, _is("whole", "Bulk changes that run at once; past it 503.", 1, 10**4)] = 32
     bulk_jobs_per_sub: Annotated[int, _is("whole", "Bulk changes of one subject; past it 503.", 1, 10**4)] = 4
     bulk_jobs_kept: Annotated[int, _is("whole", "Ended bulk changes that can be asked about.", 0, 10**6)] = 1000

@@ -15,7 +15,11 @@ TOPICS = ("overview", "lanes", "fleet", "attention")
 TASKS_MOST = 100
 TopicName = Annotated[str, form(f"^({'|'.join(TOPICS)})(?!\\n)$", f"one of {', '.join(TOPICS)}")]
 _Topics = Annotated[
-    list[TopicName], Meta(max_length=len(TOPICS), description=f"Out of {', '.join(TOPICS)}, with commas between.")
+    list[TopicName],
+    Meta(
+        max_length=len(TOPICS),
+        description=f"Out of {', '.join(TOPICS)}, with commas between; all of them when nothing is named.",
+    ),
 ]
 _Ids = Annotated[
     list[TaskId],

@@ -94,8 +94,8 @@ class Hub:
         self._watches.leave(viewer, [task_id for task_id in task_ids if task_id in viewer.watches])
 
     def leave(self, viewer: Viewer) -> None:
-        """A listener is gone."""
-        if viewer.left:
+        """A listener is gone, if it ever came."""
+        if viewer not in self._viewers:
             return
         viewer.left = True
         del self._viewers[viewer]
@@ -254,8 +254,8 @@ class Hub:
         for number, viewer in enumerate(list(self._viewers), 1):
             if viewer.left or viewer.seen < 0:
                 continue
-            if viewer.expired(now):
-                self.dismiss(viewer, "expired")
+            if (over := viewer.over(now)) is not None:
+                self.dismiss(viewer, over)
             elif any(channel.failed for channel in viewer.channels):
                 self.dismiss(viewer, "unavailable")
             else:

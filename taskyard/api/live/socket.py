@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,9 @@ MESSAGE_MOST = 4096
 # Subscriptions that are looked up; who asks for more before they are answered is cut off.
 ASKED_MOST = 2 * TASKS_MOST
 GOING_AWAY, POLICY, TOO_BIG, TRY_AGAIN, EXPIRED = 1001, 1008, 1009, 1013, 4401
-_CODES = {"draining": GOING_AWAY, "unavailable": TRY_AGAIN, "expired": EXPIRED}
+_CODES = {"draining": GOING_AWAY, "renew": GOING_AWAY, "unavailable": TRY_AGAIN, "expired": EXPIRED}
 _FRAMES = (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol", b"host")
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes, which the library leaves unread
 _encode = msgspec.json.Encoder().encode
 _spoken = msgspec.json.Decoder(Spoken)
 
@@ -55,7 +57,7 @@ class TaskSocket(Viewer):
     def of(cls, call: Call) -> TaskSocket:
         """For a request that asks for one. Raises `Problem` (400, 403, 426, 429) and `Overloaded`."""
         headers = call.request_headers
-        if not call.request.upgrade:
+        if not (call.request.upgrade and _KEY.fullmatch(headers.get(b"sec-websocket-key", b""))):
             upgrade: tuple[Header, ...] = ((b"upgrade", b"websocket"), (b"connection", b"upgrade"))
             raise Problem(UPGRADE_REQUIRED, "open this address as a WebSocket (RFC 6455)", headers=upgrade)
         # What a browser sends along by itself, a cookie too, must not serve another page.
@@ -168,7 +170,7 @@ class TaskSocket(Viewer):
         self._close(_CODES[reason], reason)
 
     def _task(self, event: Event) -> None:
-        self._text(b'{"type":"task",' + event.data[1:])
+        self._text(b'{"type":"task","task":%b}' % event.data)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

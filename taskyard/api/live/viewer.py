@@ -57,11 +57,14 @@ class Viewer:
         self.left = False
         self.outlet: Outlet
         self._hub = hub
-        self._until_ms = (call.who.expires_s + LEEWAY_S) * 1000
+        self._expires_ms = (call.who.expires_s + LEEWAY_S) * 1000
+        self._renews_ms = call.node.now() + call.node.settings.event_lifetime
 
-    def expired(self, now: int) -> bool:
-        """Whether its token has (`now`: ms)."""
-        return now >= self._until_ms
+    def over(self, now: int) -> str | None:
+        """Why it ends at this time (ms): its token has expired, or it has been here for long enough; or `None`."""
+        if now >= self._expires_ms:
+            return "expired"
+        return "renew" if now >= self._renews_ms else None
 
     # --- what the connection tells ------------------------------------------------------------------------------------
 

@@ -66,10 +66,10 @@ def test_every_variable_of_a_path_is_described(document: dict[str, Any]) -> None
 
 
 def test_what_is_not_public_says_so(document: dict[str, Any]) -> None:
-    """Outside of /api/ no token is asked for, and beneath it only the callback's proof stands in for one."""
+    """Outside of /api/ no token is asked for but by /ws, and beneath it only the callback's proof stands in for one."""
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            free = not path.startswith("/api/") or "{proof}" in path
+            free = not path.startswith(("/api/", "/ws")) or "{proof}" in path
             assert operation["security"] == ([] if free else [{"BearerAuth": []}]), path
 
 
