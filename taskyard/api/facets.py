@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 
 from taskyard.api.call import Call
 from taskyard.api.operation import USERS, Operation
@@ -14,17 +13,26 @@ from taskyard.wire.tasks import STATUSES
 
 FACETS = Reader(FacetQuery)
 _MOST = 20
+# What the turn notes as it sees it.
+_STORED = ("type", "tag", "owner")
 
 
 async def facets(call: Call, query: FacetQuery) -> Answer:
     """GET /api/facets"""
-    prefix, most = query.prefix or "", query.limit or _MOST
-    found = sorted({value for value in await _values(call, query.field) if value.startswith(prefix)})
-    return Facets(field=query.field, values=list(islice(found, most)), more=len(found) > most)
+    field, prefix, most = query.field, query.prefix or "", query.limit or _MOST
+    owner = call.owner
+    if field == "owner" and owner is not None:
+        found = [owner] if owner.startswith(prefix) else []
+    elif field in _STORED:
+        found = await call.node.read(lambda store: store.figures.facets(field, owner or "", prefix, most + 1))
+    else:
+        found = sorted({value for value in _values(call, field) if value.startswith(prefix)})
+    return Facets(field=field, values=found[:most], more=len(found) > most)
 
 
-async def _values(call: Call, field: str) -> Iterable[str]:
-    servers = call.node.servers()
+def _values(call: Call, field: str) -> Iterable[str]:
+    """What memory knows."""
+    servers = [view for view in call.node.servers() if view.removing_until is None]
     match field:
         case "status":
             return STATUSES
@@ -34,11 +42,8 @@ async def _values(call: Call, field: str) -> Iterable[str]:
             return [word for view in servers for word in view.capabilities]
         case "group":
             return [word for view in servers for word in view.groups]
-        case "type":
-            now = call.node.now() // 3_600_000
-            rows = await call.node.read(lambda store: store.stats(now - 24, now + 1, "type"))
-            return [row.key for row in rows]
-    return []
+        case _:
+            return []
 
 
 OPERATIONS = (

@@ -2,29 +2,143 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
 from taskyard.api.call import Call
 from taskyard.api.operation import USERS, Operation
-from taskyard.api.overview import WINDOW
+from taskyard.api.windows import WINDOW
+from taskyard.domain.outcomes import Outcome
+from taskyard.engine.rows import FailureRow
+from taskyard.store.port import Store
 from taskyard.wire.base import Answer
-from taskyard.wire.failures import Failures
+from taskyard.wire.failures import Advice, FailureGroup, Failures, ServerCount
 from taskyard.wire.overview import WindowQuery
 
-_STEPS = {"5m": 60_000, "1h": 300_000, "24h": 3_600_000}
+# How many points a trend has, and the ms from one to the next.
+TRENDS = {"5m": (5, 60_000), "1h": (12, 300_000), "24h": (24, 3_600_000)}
+_HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
+_MOST, _SERVERS, _SAMPLES = 100, 20, 5
+# The task itself is wrong.
+_WRONG = (400, 413, 422)
+# So much of a group on one server is that server's trouble; so near to the limit is too near.
+_ONE_SERVER = 0.8
+_NEAR_LIMIT = 0.8
+
+
+@dataclass(slots=True)
+class _Group:
+    """A group over the hours and owners of a window."""
+
+    latest: FailureRow
+    first_at: int
+    trend: list[int]
+    tasks: int = 0
+    servers: Counter[str] = field(default_factory=Counter)
+    samples: list[str] = field(default_factory=list)
+
+    @property
+    def failures(self) -> int:
+        return sum(self.trend)
+
+
+def grouped(rows: Iterable[FailureRow], begin: int, points: int, step: int) -> list[_Group]:
+    """The groups with something in the window, which begins at `begin`; those with most tasks first."""
+    groups: dict[str, _Group] = {}
+    for row in rows:
+        trend, tasks = [0] * points, 0
+        for minute, (ended, failures) in json.loads(row.minutes).items():
+            place = (row.hour * _HOUR_MS + int(minute) * _MINUTE_MS - begin) // step
+            if 0 <= place < points:
+                trend[place] += failures
+                tasks += ended
+        if not tasks and not any(trend):
+            continue
+        group = groups.get(row.id)
+        if group is None:
+            group = groups[row.id] = _Group(row, row.first_at, [0] * points)
+        if row.last_at >= group.latest.last_at:
+            group.latest = row
+        group.first_at = min(group.first_at, row.first_at)
+        group.trend = [mine + more for mine, more in zip(group.trend, trend, strict=True)]
+        group.tasks += tasks
+        group.servers.update(json.loads(row.servers))
+        group.samples += json.loads(row.samples)
+    return sorted(groups.values(), key=lambda group: (-group.tasks, -group.failures, group.latest.id))
 
 
 async def failures(call: Call, query: WindowQuery) -> Answer:
     """GET /api/failures"""
-    window = query.window or "1h"
-    return Failures(
-        as_of=call.node.now(),
-        window=window,
-        step=_STEPS[window],
-        count=0,
-        attempts=0,
-        groups=[],
-        more=0,
-        last_at=None,
+    node, owner, window = call.node, call.owner, query.window or "1h"
+    points, step = TRENDS[window]
+    now = node.now()
+    begin = (now // step - points + 1) * step
+    registered = sum(view.removing_until is None for view in node.servers())
+
+    def read(store: Store) -> Failures:
+        rows = store.figures.failures(owner, begin // _HOUR_MS)
+        groups = grouped(rows, begin, points, step)
+        return Failures(
+            as_of=now,
+            window=window,
+            step=step,
+            count=sum(group.tasks for group in groups),
+            attempts=sum(group.failures for group in groups),
+            groups=[_shown(group, registered) for group in groups[:_MOST]],
+            more=max(0, len(groups) - _MOST),
+            last_at=store.figures.last_failure(owner),
+        )
+
+    return await node.read(read)
+
+
+def _shown(group: _Group, registered: int) -> FailureGroup:
+    latest = group.latest
+    return FailureGroup(
+        id=latest.id,
+        type=latest.type,
+        outcome=latest.outcome,
+        http_status=latest.http_status,
+        error_code=latest.error_code,
+        error=latest.error,
+        count=group.tasks,
+        attempts=group.failures,
+        trend=group.trend,
+        servers=[ServerCount(id=name, count=count) for name, count in group.servers.most_common(_SERVERS) if name],
+        server_count=len(group.servers),
+        first_at=group.first_at,
+        last_at=latest.last_at,
+        samples=list(dict.fromkeys(sorted(group.samples, reverse=True)))[:_SAMPLES],
+        advice=_advice(group, registered),
     )
+
+
+def _advice(group: _Group, registered: int) -> Advice:
+    """The first rule that holds."""
+    latest, attempts = group.latest, group.servers.total()
+    server, most = group.servers.most_common(1)[0] if attempts else ("", 0)
+    params: dict[str, Any] = {}
+    if latest.outcome == Outcome.MISCONFIGURED.value:
+        code, params = "fix_key", {"servers": [name for name, _ in group.servers.most_common(_SERVERS) if name]}
+    elif latest.outcome == Outcome.LOST.value:
+        code = "lost"
+    elif latest.http_status in _WRONG:
+        code, params = "fix_task", {"status": latest.http_status}
+    elif registered > 1 and server and most >= _ONE_SERVER * attempts and attempts > 1:
+        code, params = "one_server", {"server": server, "count": most, "of": attempts}
+    elif (
+        latest.outcome == Outcome.TIMEOUT.value
+        and latest.timeout is not None
+        and latest.run_p95 is not None
+        and latest.run_p95 >= _NEAR_LIMIT * latest.timeout
+    ):
+        code, params = "raise_timeout", {"type": latest.type, "runP95": latest.run_p95, "timeout": latest.timeout}
+    else:
+        code = "open_one"
+    return Advice(code=code, params=params)
 
 
 OPERATIONS = (
@@ -35,7 +149,8 @@ OPERATIONS = (
         summary="What failed, in groups",
         description=(
             "Failures of the same kind as one group: the same type, outcome, HTTP status, error code and first line of "
-            "the error, in which numbers, ids, URLs and paths are blanked. With what to do about it."
+            "the error, in which numbers, ids, URLs and paths are blanked. With what to do about it. Users get the "
+            "groups of their own tasks."
         ),
         handler=failures,
         takes=WINDOW,

@@ -5,15 +5,21 @@ from __future__ import annotations
 import msgspec
 
 from taskyard.api.call import Call
+from taskyard.api.cursor import pack, unpack
 from taskyard.api.meta import VERSION
 from taskyard.api.operation import ADMINS, NO_QUERY, NoQuery, Operation
+from taskyard.engine.rows import AuditRow
 from taskyard.settings.fields import fields
+from taskyard.store.port import Store
 from taskyard.wire.base import Answer
 from taskyard.wire.house import AuditEntry, AuditPage, AuditQuery, Setting, SettingsShown
-from taskyard.wire.reader import Reader
+from taskyard.wire.reader import Invalid, Reader
 
 AUDIT = Reader(AuditQuery)
 _PAGE = 50
+# Rows that are read at once, and that one call may examine.
+_STEP = 500
+_EXAMINED = 5_000
 
 
 async def settings(call: Call, _: NoQuery) -> Answer:
@@ -50,13 +56,38 @@ async def settings(call: Call, _: NoQuery) -> Answer:
 
 async def audit(call: Call, query: AuditQuery) -> Answer:
     """GET /api/audit"""
-    most = query.limit or _PAGE
-    rows = await call.node.read(lambda store: store.audit(most))
-    entries = [
-        AuditEntry(id=0, at=row.at, who=row.who, action=row.action, target=row.target, details=row.details)
-        for row in rows
-    ]
-    return AuditPage(entries=entries, next_cursor=None)
+    most, before = query.limit or _PAGE, None
+    if query.cursor is not None:
+        try:
+            before = int(unpack(query.cursor, None))
+        except ValueError as error:
+            raise Invalid(f"cursor {error}: take nextCursor of the page before as it is, or none") from None
+
+    def read(store: Store) -> AuditPage:
+        entries: list[AuditEntry] = []
+        last, seen = before, 0
+        while seen < _EXAMINED:
+            page = store.figures.audit(query.who, query.target, last, _STEP)
+            for number, row in page:
+                last = number
+                if _matches(query, row):
+                    entries.append(_entry(number, row))
+                    if len(entries) == most:
+                        return AuditPage(entries=entries, next_cursor=pack(str(number), None))
+            seen += len(page)
+            if len(page) < _STEP:
+                return AuditPage(entries=entries, next_cursor=None)
+        return AuditPage(entries=entries, next_cursor=pack(str(last), None))
+
+    return await call.node.read(read)
+
+
+def _matches(query: AuditQuery, row: AuditRow) -> bool:
+    return (query.who is None or row.who == query.who) and (query.action is None or row.action.startswith(query.action))
+
+
+def _entry(number: int, row: AuditRow) -> AuditEntry:
+    return AuditEntry(id=number, at=row.at, who=row.who, action=row.action, target=row.target, details=row.details)
 
 
 OPERATIONS = (
@@ -76,7 +107,10 @@ OPERATIONS = (
         path="/api/audit",
         tag="Node",
         summary="Who changed what",
-        description="Written with the change itself; the newest first.",
+        description=(
+            "Written with the change itself; the newest first. A page may be shorter than `limit` and still have a "
+            "`nextCursor`: the walk went far and goes on there."
+        ),
         handler=audit,
         takes=AUDIT,
         answers=(AuditPage,),

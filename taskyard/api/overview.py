@@ -2,75 +2,111 @@
 
 from __future__ import annotations
 
-from taskyard.api.attention import attention
+from collections.abc import Sequence
+
+from taskyard.api.attention import Trouble, attention, trouble
 from taskyard.api.call import Call
 from taskyard.api.operation import Operation
+from taskyard.api.windows import POINTS, STEPS, WINDOW, begin_of, points_of
+from taskyard.domain.spread import Spread
+from taskyard.engine.rows import SeriesRow, StatRow
 from taskyard.store.port import Store
+from taskyard.wire import overview as wire
 from taskyard.wire.base import Answer
-from taskyard.wire.overview import Overview, Series, Slots, Spread, TaskCounts, WindowQuery, WindowTotals
-from taskyard.wire.reader import Reader
 
-WINDOW = Reader(WindowQuery)
-POINTS = 300
-STEPS = {"5m": 1_000, "1h": 12_000, "24h": 288_000}
-_HOUR_MS = 3_600_000
+# Spans of 12 s tell of the last 5 minutes what attention needs.
+_MIDDLE = STEPS["1h"]
+_LATELY_MS = 300_000
 
 
-async def overview(call: Call, query: WindowQuery) -> Answer:
+async def overview(call: Call, query: wire.WindowQuery) -> Answer:
     """GET /api/overview"""
     node, window = call.node, query.window or "1h"
-    step, now = STEPS[window], node.now()
+    step, now, owner, settings = STEPS[window], node.now(), call.owner, node.settings
+    begin = begin_of(now, step)
+    present, lately = node.figures.present(step), node.figures.present(_MIDDLE)
 
-    def read(store: Store) -> tuple[list[int], list[int]]:
-        total = store.stats_total("yard", "")
-        hours = store.stats((now - step * POINTS) // _HOUR_MS, now // _HOUR_MS + 1, "yard", "")
-        names = ("created", "completed", "failed", "timed_out", "cancelled")
-        return [getattr(total, n) for n in names], [sum(getattr(row, n) for row in hours) for n in names]
+    def read(store: Store) -> tuple[wire.Series, wire.WindowTotals, wire.Spread, wire.Spread, list[StatRow], Trouble]:
+        points = points_of(store.figures.series(step, begin, now + 1), present, begin)
+        recent = [*store.figures.series(_MIDDLE, now - _LATELY_MS, lately.at), lately]
+        kept = store.stats(0, 1, "kept", owner or "")
+        known = [point for point in points if point is not None]
+        waits, runs = ([Spread.of(getattr(point, name)) for point in known] for name in ("waits", "runs"))
+        series = _series(points, begin, step, waits, runs)
+        return series, _totals(known), _spread(waits), _spread(runs), kept, trouble(store, settings, recent)
 
-    kept, within = await node.read(read)
-    live, servers = node.live(), [view for view in node.servers() if view.removing_until is None]
+    series, totals, wait, run, kept, troubles = await node.read(read)
+    live, views = node.live(), [view for view in node.servers() if view.removing_until is None]
     by_status: dict[str, int] = {}
-    for view in servers:
+    for view in views:
         by_status[view.status] = by_status.get(view.status, 0) + 1
-    useful = [view for view in servers if view.status in ("online", "degraded")]
-    shown, more = attention(call, now)
-    ended = within[1] + within[2] + within[3]
-    starts = [(now // step - POINTS + 1 + number) * step for number in range(POINTS)]
-    nothing: list[int | None] = [None] * POINTS
-    return Overview(
+    used, total = node.figures.slots()
+    shown, more = attention(call, now, troubles)
+    ended = totals.completed + totals.failed + totals.timeout
+    return wire.Overview(
         as_of=now,
         window=window,
         step=step,
-        counts=TaskCounts(
-            total=kept[0],
-            pending=live.pending,
-            processing=live.processing,
-            completed=kept[1],
-            failed=kept[2],
-            timeout=kept[3],
-            cancelled=kept[4],
-        ),
-        slots=Slots(used=sum(view.active for view in useful), total=sum(view.max_concurrent for view in useful)),
+        counts=_counts(kept, (live.pending, live.processing) if owner is None else node.figures.live_of(owner)),
+        slots=wire.Slots(used=used, total=total),
         servers=by_status,
-        totals=WindowTotals(
-            submitted=within[0], completed=within[1], failed=within[2], timeout=within[3], cancelled=within[4]
-        ),
-        success=within[1] / ended if ended else None,
-        wait=Spread(count=0, p50=None, p95=None),
-        run=Spread(count=0, p50=None, p95=None),
+        totals=totals,
+        success=round(totals.completed / ended, 4) if ended else None,
+        wait=wait,
+        run=run,
         oldest=live.oldest_pending_at,
         attention=shown,
         more=more,
-        series=Series(
-            t=starts,
-            submitted=nothing,
-            completed=nothing,
-            failed=nothing,
-            waiting=[*nothing[1:], live.pending],
-            running=[*nothing[1:], live.processing],
-            wait_p95=nothing,
-            run_p95=nothing,
-        ),
+        series=series,
+    )
+
+
+def _counts(kept: Sequence[StatRow], live: tuple[int, int]) -> wire.TaskCounts:
+    created, completed, failed, timed_out, cancelled = (
+        sum(getattr(row, name) for row in kept) for name in ("created", "completed", "failed", "timed_out", "cancelled")
+    )
+    return wire.TaskCounts(
+        total=created,
+        pending=live[0],
+        processing=live[1],
+        completed=completed,
+        failed=failed,
+        timeout=timed_out,
+        cancelled=cancelled,
+    )
+
+
+def _totals(points: Sequence[SeriesRow]) -> wire.WindowTotals:
+    return wire.WindowTotals(
+        submitted=sum(point.submitted for point in points),
+        completed=sum(point.completed for point in points),
+        failed=sum(point.failed for point in points),
+        timeout=sum(point.timed_out for point in points),
+        cancelled=sum(point.cancelled for point in points),
+    )
+
+
+def _spread(spreads: Sequence[Spread]) -> wire.Spread:
+    whole = Spread()
+    for spread in spreads:
+        whole.merge(spread)
+    return wire.Spread(count=whole.total, p50=whole.quantile(0.5), p95=whole.quantile(0.95))
+
+
+def _series(
+    points: Sequence[SeriesRow | None], begin: int, step: int, waits: Sequence[Spread], runs: Sequence[Spread]
+) -> wire.Series:
+    p95 = iter([(wait.quantile(0.95), run.quantile(0.95)) for wait, run in zip(waits, runs, strict=True)])
+    slow = [(None, None) if point is None else next(p95) for point in points]
+    return wire.Series(
+        t=[begin + number * step for number in range(POINTS)],
+        submitted=[None if point is None else point.submitted for point in points],
+        completed=[None if point is None else point.completed for point in points],
+        failed=[None if point is None else point.failed + point.timed_out for point in points],
+        waiting=[None if point is None else point.waiting for point in points],
+        running=[None if point is None else point.running for point in points],
+        wait_p95=[wait for wait, _ in slow],
+        run_p95=[run for _, run in slow],
     )
 
 
@@ -86,6 +122,6 @@ OPERATIONS = (
         ),
         handler=overview,
         takes=WINDOW,
-        answers=(Overview,),
+        answers=(wire.Overview,),
     ),
 )

@@ -34,7 +34,8 @@ def _check_urls(call: Call, endpoints: Endpoints | SomeEndpoints) -> None:
             raise Invalid(f"endpoints.{name}: {denied}")
 
 
-def _is_local(url: str) -> bool:
+def is_local(url: str) -> bool:
+    """Whether a URL leads to this machine only, as far as its form tells."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -44,7 +45,7 @@ def _is_local(url: str) -> bool:
 
 def _warn(call: Call, predict: str | None, done: ServerDone) -> None:
     base = call.node.settings.public_base()
-    if predict is not None and _is_local(base) and not _is_local(predict):
+    if predict is not None and is_local(base) and not is_local(predict):
         call.warnings.append(
             f"callback URLs begin with {base}, which a server on another machine cannot reach: set PUBLIC_URL"
         )

@@ -75,17 +75,18 @@ class Group:
     def __init__(self, key: tuple[str, str, str, str, int | None, str | None, str], now: int) -> None:
         self.key = key  # owner, id, type, outcome, HTTP status, error code, pattern
         self.tasks = self.attempts = 0
-        self.minutes: dict[str, int] = {}
+        self.minutes: dict[str, list[int]] = {}
         self.servers: dict[str, int] = {}
         self.samples: list[str] = []
         self.first_at = self.last_at = now
         self.timeout: int | None = None
         self.run_p95: int | None = None
 
-    def tick(self, now: int) -> None:
-        """One more in this minute."""
-        minute = str(now % HOUR_MS // MINUTE_MS)
-        self.minutes[minute] = self.minutes.get(minute, 0) + 1
+    def tick(self, now: int, tasks: int, failures: int) -> None:
+        """So many more tasks ended, and so many failures more were there, in this minute."""
+        counts = self.minutes.setdefault(str(now % HOUR_MS // MINUTE_MS), [0, 0])
+        counts[0] += tasks
+        counts[1] += failures
 
     def note(self, task_id: str, now: int) -> None:
         """A task is of this group."""
@@ -181,7 +182,7 @@ class Failures:
         """An attempt failed; `timeout` and `run_p95` are what its type allows and takes, in ms."""
         group = self._group(now, owner, task_type, outcome, http_status, error_code, error)
         group.attempts += 1
-        group.tick(now)
+        group.tick(now, 0, 1)
         if server_id in group.servers or len(group.servers) < SERVERS:
             group.servers[server_id] = group.servers.get(server_id, 0) + 1
         else:
@@ -205,8 +206,7 @@ class Failures:
         """A task ended as FAILED or TIMEOUT: the id of its group. `alone`: no attempt of it was told of for this."""
         group = self._group(now, owner, task_type, outcome, http_status, error_code, error)
         group.tasks += 1
-        if alone:
-            group.tick(now)
+        group.tick(now, 1, 1 if alone else 0)
         group.note(task_id, now)
         return group.key[1]
 

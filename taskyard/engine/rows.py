@@ -276,8 +276,8 @@ class SeriesRow(NamedTuple):
 class FailureRow(NamedTuple):
     """A group of an owner's failures in an hour since the epoch; `error` is its pattern.
 
-    `minutes`, `servers` (counts by name) and `samples` (task ids, the latest last) are JSON text. `timeout` and
-    `run_p95` are those of the latest attempt's type, in ms.
+    `minutes` (by minute: tasks that ended, and failures), `servers` (attempts by server) and `samples` (task ids, the
+    latest last) are JSON text. `timeout` and `run_p95` are those of the latest attempt's type, in ms.
     """
 
     owner: str

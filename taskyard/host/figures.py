@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from taskyard.domain.spread import Spread
 from taskyard.engine.memory import Memory
 from taskyard.engine.rows import HealthRow, LoadRow, SeriesRow
 from taskyard.engine.series import FINE
@@ -82,9 +81,10 @@ class FiguresView:
         series = self._memory().series
         return series.present(step).row(step)._replace(since=series.since)
 
-    def loads(self) -> list[LoadRow]:
-        """The servers' spans that are not over."""
-        return self._memory().service.present()
+    def loads(self) -> tuple[int, list[LoadRow]]:
+        """The servers' spans that are not over, and when these began."""
+        service = self._memory().service
+        return service.at, service.present()
 
     def slots(self) -> tuple[int, int]:
         """Slots in use, and all slots, of the servers that may be given tasks."""
@@ -99,11 +99,3 @@ class FiguresView:
         memory = self._memory()
         running = sum(run.task is not None and run.task.spec.owner == owner for run in memory.runs.values())
         return memory.queued_by_owner.get(owner, 0), running
-
-
-def spread_of(texts: list[str]) -> Spread:
-    """The spread of several spans."""
-    found = Spread()
-    for text in texts:
-        found.merge(Spread.of(text))
-    return found

@@ -45,8 +45,9 @@ class Figures:
         self._rows = rows
 
     def series(self, step: int, begin: int, end: int) -> list[SeriesRow]:
-        """The spans of `step` ms that began from `begin` on and before `end`, the oldest first."""
-        return [SeriesRow._make(row) for row in self._rows("series_of", (step, begin, end))]
+        """The spans of `step` ms that began from `begin` on and before `end`, after the last one before; by age."""
+        before = self._rows("series_before", (step, begin))
+        return [SeriesRow._make(row) for row in (*before, *self._rows("series_of", (step, begin, end)))]
 
     def failures(self, owner: str | None, hour: int) -> list[FailureRow]:
         """An owner's failures (`None`: all) from an hour since the epoch on."""
@@ -80,9 +81,9 @@ class Figures:
         """A server's spans that began from a time on, the oldest first."""
         return [LoadRow._make(row) for row in self._rows("loads_of", (server_id, begin))]
 
-    def load_sums(self, begin: int) -> list[LoadSum]:
-        """The sums of each server's spans that began from a time on."""
-        return [LoadSum._make(row) for row in self._rows("load_sums", (begin,))]
+    def load_sums(self, begin: int, end: int) -> list[LoadSum]:
+        """The sums of each server's spans that began from `begin` on and before `end`."""
+        return [LoadSum._make(row) for row in self._rows("load_sums", (begin, end))]
 
     def audit(self, who: str | None, target: str | None, before: int | None, most: int) -> list[tuple[int, AuditRow]]:
         """Audit rows with their ids, the newest first, below an id; of a target, or else of a subject, or else all."""

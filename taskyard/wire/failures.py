@@ -31,14 +31,22 @@ class FailureGroup(Answer):
 
     id: Annotated[str, Meta(description="For `failureGroup` of the list and `group` of bulk changes.")]
     type: str
-    outcome: Annotated[str, Meta(description="failed, timeout, misconfigured or lost.")]
+    outcome: Annotated[
+        str, Meta(description="failed, timeout, misconfigured or lost; `other`: too many groups in an hour.")
+    ]
     http_status: int | None
     error_code: str | None
     error: Annotated[str, Meta(description="The first line, with numbers, ids, URLs and paths as `…`.")]
     count: Annotated[int, Meta(description="Tasks that ended so in the window.")]
-    attempts: Annotated[int, Meta(description="Attempts that ended so, those that were retried included.")]
+    attempts: Annotated[
+        int,
+        Meta(description="Attempts that ended so, those that were retried included, and tasks that ended without one."),
+    ]
     trend: Annotated[list[int], Meta(description="`attempts` by `step`, the oldest first.")]
-    servers: Annotated[list[ServerCount], Meta(description="Where, the most first, 20 at most.")]
+    servers: Annotated[
+        list[ServerCount],
+        Meta(description="Attempts by server in the hours of the window, the most first, 20 at most."),
+    ]
     server_count: int
     first_at: Time
     last_at: Time

@@ -72,6 +72,10 @@ SELECT a.at, a.who, a.action, a.target, a.details FROM audit AS a ORDER BY a.id 
 -- What happened in spans of a length that began from a time on and before another, the oldest first.
 SELECT s.* FROM series AS s WHERE s.step = ? AND s.at >= ? AND s.at < ? ORDER BY s.at;
 
+-- series_before --
+-- The last span of a length that began before a time.
+SELECT s.* FROM series AS s WHERE s.step = ? AND s.at < ? ORDER BY s.at DESC LIMIT 1;
+
 -- failures_of_all --
 -- The failures of all owners from an hour on.
 SELECT f.* FROM failure_group AS f WHERE f.hour >= ? ORDER BY f.hour, f.owner, f.id;
@@ -116,9 +120,9 @@ SELECT h.* FROM server AS s JOIN server_health AS h ON h.server_id = s.id
 SELECT l.* FROM server_load AS l WHERE l.server_id = ? AND l.at >= ? ORDER BY l.at;
 
 -- load_sums --
--- The sums of each server's spans from a time on.
+-- The sums of each server's spans from a time on and before another.
 SELECT l.server_id, sum(l.picks), sum(l.completed), sum(l.failed), sum(l.run_ms)
-FROM server_load AS l WHERE l.at >= ? GROUP BY +l.server_id;
+FROM server_load AS l WHERE l.at >= ? AND l.at < ? GROUP BY +l.server_id;
 
 -- audit_of_all --
 -- Audit rows below an id, the newest first.

@@ -85,6 +85,10 @@ SELECT a.at, a.who, a.action, a.target, a.details FROM audit AS a ORDER BY a.id 
 -- What happened in spans of a length that began from a time on and before another, the oldest first.
 SELECT s.* FROM series AS s WHERE s.step = $1 AND s.at >= $2 AND s.at < $3 ORDER BY s.at;
 
+-- series_before --
+-- The last span of a length that began before a time.
+SELECT s.* FROM series AS s WHERE s.step = $1 AND s.at < $2 ORDER BY s.at DESC LIMIT 1;
+
 -- failures_of_all --
 -- The failures of all owners from an hour on.
 SELECT f.* FROM failure_group AS f WHERE f.hour >= $1 ORDER BY f.hour, f.owner, f.id;
@@ -129,8 +133,10 @@ SELECT h.* FROM server AS s JOIN server_health AS h ON h.server_id = s.id
 SELECT l.* FROM server_load AS l WHERE l.server_id = $1 AND l.at >= $2 ORDER BY l.at;
 
 -- load_sums --
--- The sums of each server's spans from a time on.
-SELECT l.server_id, sum(l.picks)::bigint, sum(l.completed)::bigint, sum(l.failed)::bigint, sum(l.run_ms)::bigint FROM server_load AS l WHERE l.at >= $1 GROUP BY l.server_id;
+-- The sums of each server's spans from a time on and before another.
+SELECT
+    l.server_id, sum(l.picks)::bigint, sum(l.completed)::bigint, sum(l.failed)::bigint, sum(l.run_ms)::bigint
+FROM server_load AS l WHERE l.at >= $1 AND l.at < $2 GROUP BY l.server_id;
 
 -- audit_of_all --
 -- Audit rows below an id, the newest first.
