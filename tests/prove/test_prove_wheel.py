@@ -138,7 +138,7 @@ def _delete_a_task(work: Path) -> bool:
 def test_a_lost_task_turns_the_report_red(taskyard: Path, tmp_path: Path) -> None:
     process = _started(taskyard, tmp_path, "--data-dir", str(tmp_path), *SHORT)
     try:
-        until(lambda: _delete_a_task(tmp_path), PATIENCE_S, "no task had ended", every_s=0.05)
+        until(lambda: _delete_a_task(tmp_path), PATIENCE_S, "no task had ended", every_s=0.2)
         out, err = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
