@@ -15,10 +15,13 @@ import { Status, serverStatus } from "../parts/status.js";
 import { Strip } from "../parts/strip.js";
 import { Table } from "../parts/table.js";
 import { Title } from "../parts/title.js";
-import { html, useEffect, useMemo } from "../vendor/preact.js";
+import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
 
+/** How often all is asked for; of a large fleet seldom, for the stream tells what moves. */
 const EVERY_MS = 5000;
-const HISTORY_MS = 30_000;
+const LARGE = 100;
+const LARGE_MS = 60_000;
+const HISTORY_MS = 60_000;
 /** The worst first: a reader looks for what is wrong. */
 const ORDER = ["misconfigured", "offline", "degraded", "initializing", "draining", "maintenance", "online"];
 
@@ -63,9 +66,11 @@ function matches(server, text) {
 
 /** @param {{query: Record<string, string>}} props */
 export default function Servers({ query }) {
-  const servers = useLoad("/api/servers", { every: EVERY_MS });
+  const [every, setEvery] = useState(EVERY_MS);
+  const servers = useLoad("/api/servers", { every });
   const fleet = useLoad("/api/fleet?window=24h", { every: HISTORY_MS });
   useEffect(() => want(["fleet"]), []);
+  useEffect(() => setEvery(servers.data?.servers.length > LARGE ? LARGE_MS : EVERY_MS), [servers.data]);
   const moved = topics.fleet.value;
   const sort = query.sort in SORTS ? query.sort : "status";
   const rows = useMemo(() => {

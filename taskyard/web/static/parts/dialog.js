@@ -17,6 +17,9 @@ export function Dialog({ title, onClose, children, wide }) {
   useEffect(() => {
     const dialog = box.current;
     dialog?.showModal();
+    // The attribute `autofocus` would be looked at when the dialog is not shown yet.
+    const first = dialog?.querySelector("[data-first]");
+    if (first instanceof HTMLElement) first.focus();
     return () => {
       keepToasts();
       dialog?.close();

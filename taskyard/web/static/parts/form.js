@@ -15,14 +15,14 @@ export function Field({ label, value, onInput, hint, error, type = "text", requi
   const told = hint || error ? `${id}-hint` : null;
   const common = {
     id, value, required, placeholder, min, max, "aria-describedby": told, "aria-invalid": error ? "true" : null,
-    class: mono ? "mono" : null, autofocus, spellcheck: false,
+    class: mono ? "mono" : null, "data-first": autofocus, spellcheck: false,
     onInput: (/** @type {Event} */ event) => onInput(/** @type {HTMLInputElement} */ (event.target).value),
   };
   return html`<div class="form-field">
     <label for=${id}>${label}${!required && html` <span class="muted">${t("form.optional")}</span>`}</label>
     ${rows
       ? html`<textarea ...${common} rows=${rows}></textarea>`
-      : html`<input ...${common} type=${type} list=${options ? `${id}-list` : null} autocomplete=${type === "password" ? "new-password" : "off"} />`}
+      : html`${type === "password" && html`<input type="text" autocomplete="username" hidden aria-hidden="true" />`}<input ...${common} type=${type} list=${options ? `${id}-list` : null} autocomplete=${type === "password" ? "new-password" : "off"} />`}
     ${options && html`<datalist id=${`${id}-list`}>${options.map((option) => html`<option key=${option} value=${option}></option>`)}</datalist>`}
     ${told && html`<p id=${told} class=${error ? "hint wrong" : "hint"}>${error || hint}</p>`}
   </div>`;

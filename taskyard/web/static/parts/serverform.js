@@ -101,7 +101,7 @@ function beside(predict) {
 function First({ first, name, close, again }) {
   return html`<${Dialog} title=${t("server.added", { server: name })} onClose=${close}>
     <div class="dialog-content"><p class=${`verdict s-${first.passed ? "completed" : "failed"}`} role="status"><${Shape} name=${first.passed ? "completed" : "failed"} />
-      <span>${first.passed ? t("server.first_passed") : t("server.first_failed", { error: first.error ?? t("server.no_word") })}</span></p>
+      <span>${first.passed ? t(first.status === "offline" ? "server.first_offline" : "server.first_passed") : t("server.first_failed", { error: first.error ?? t("server.no_word") })}</span></p>
     ${!first.passed && html`<p class="muted">${t("server.first_next")}</p>`}</div>
     <footer>
       ${!first.passed && html`<button type="button" class="button" onClick=${again}>${t("server.again")}</button>`}
