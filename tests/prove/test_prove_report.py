@@ -18,6 +18,7 @@ PROVE = Path(taskyard.prove.__file__).parent
 PART = Part(
     "The torture",
     ["Nothing is lost."],
+    "9 tasks, <none> lost",
     ["Much was <tried> & more."],
     {"kills": 12345, "ended": "9 (8 COMPLETED)"},
     {"lost": 0},
@@ -72,6 +73,7 @@ def test_the_page_has_every_figure_and_needs_nothing_else() -> None:
         assert word in read.words, word
     assert "2026-11-24 07:58:31 UTC" in read.words
     assert any("All that was promised held." in word for word in read.words)
+    assert "The torture: 9 tasks, <none> lost" in read.words
     assert read.fetched == []
     assert "script" not in read.elements
     assert "broken" not in read.classes
@@ -98,7 +100,15 @@ def test_a_zero_that_is_none_is_enough_to_break_it() -> None:
 
 def test_the_text_has_it_all_and_its_lines_can_be_read() -> None:
     said = text(REPORT)
-    for word in ("12,345", "Nothing is lost.", "what nobody knows", "taskyard prove --seed 7", "0.1.0", "seed   7"):
+    for word in (
+        "12,345",
+        "Nothing is lost.",
+        "9 tasks, <none> lost",
+        "what nobody knows",
+        "taskyard prove --seed 7",
+        "0.1.0",
+        "seed   7",
+    ):
         assert word in said, word
     assert max(map(len, said.splitlines())) <= 100
 

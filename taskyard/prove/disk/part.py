@@ -52,6 +52,7 @@ def prove(folder: Path, seconds: float, watch: Watch, sync: timing.Sync = timing
     part.figures = _figures(found)
     if counted:
         part.figures["times the disk was told to empty its cache meanwhile"] = max(counted)
+    part.headline = f"{len(syncs):,} syncs, {syncs}"
     part.broken = list(broken(found))
     part.untold = list(untold(found))
     _watch_a_node(part, folder, SHARE_SEEN * seconds, syncs, watch)

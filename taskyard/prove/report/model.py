@@ -13,12 +13,13 @@ Figure = int | str
 class Part:
     """One of the things that were tried.
 
-    `zeros` are figures that must be 0. `broken` says what did not hold, `untold` what this run cannot tell, `again` how
-    to try the same once more.
+    `headline` is what it came to in a line, `zeros` are figures that must be 0. `broken` says what did not hold,
+    `untold` what this run cannot tell, `again` how to try the same once more.
     """
 
     title: str
     promises: list[str]
+    headline: str = ""
     tried: list[str] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
     zeros: dict[str, int] = field(default_factory=dict)

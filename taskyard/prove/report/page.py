@@ -10,6 +10,8 @@ from taskyard.prove.report.model import Part, Report
 from taskyard.prove.report.text import moment, number, span
 
 STYLE = Path(__file__).with_name("page.css")
+# Longer lists are folded.
+FOLDED_FROM = 12
 # Whoever opens it sees that it can reach nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -32,8 +34,12 @@ def page(report: Report) -> str:
             "<main>",
             "<h1>Taskyard, put to the proof</h1>",
             f'<p class="{_state(report.holds)} verdict">{_mark(report.holds)} {escape(report.verdict())}</p>',
+            "<ul>",
+            *(f"<li>{escape(part.title)}: {escape(part.headline)}</li>" for part in report.parts if part.headline),
+            "</ul>",
+            "<h2>What, when and where</h2>",
             *_table(
-                "What, when and where",
+                "",
                 {"began": moment(report.began_ms), "took": span(report.seconds), "seed": str(report.seed)}
                 | dict(report.machine),
             ),
@@ -78,16 +84,21 @@ def _list(title: str, entries: Iterable[str], kind: str = "") -> Iterator[str]:
     if not found:
         return
     yield f"<h3>{escape(title)}</h3>"
+    if len(found) > FOLDED_FROM:
+        yield f"<details><summary>All {len(found)}</summary>"
     yield f'<ul class="{kind}">' if kind else "<ul>"
     for entry in found:
         # What has lines, such as a log, keeps them.
         first, _, rest = entry.partition("\n")
         yield f"<li>{escape(first)}" + (f"<pre>{escape(rest)}</pre>" if rest else "") + "</li>"
     yield "</ul>"
+    if len(found) > FOLDED_FROM:
+        yield "</details>"
 
 
 def _table(title: str, pairs: Mapping[str, str], *, zeros: bool = False) -> Iterator[str]:
-    yield f"<h3>{escape(title)}</h3>"
+    if title:
+        yield f"<h3>{escape(title)}</h3>"
     yield "<table>"
     for name, value in pairs.items():
         state = f' class="{_state(value == "0")}"' if zeros else ""

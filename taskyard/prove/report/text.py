@@ -36,6 +36,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield "Taskyard, put to the proof"
     yield ""
     yield report.verdict()
+    yield from (f"  {part.title}: {part.headline}" for part in report.parts if part.headline)
     yield ""
     yield from _facts({"began": moment(report.began_ms), "took": span(report.seconds), "seed": str(report.seed)})
     yield from _facts(report.machine)

@@ -37,7 +37,7 @@ def prove(folder: Path, seed: int, seconds: float, watch: Watch, tasks: int = TA
         "whose outcome is unknown, backends that hang, lie, break off, call back twice, late or for another's task.",
         "An oracle that shares no code with Taskyard judged each turn, and the database by SQL of its own.",
     ]
-    part.zeros = {"promises broken": sum(1 for _ in part.broken)}
+    part.zeros = {"promises broken": len(part.broken)}
     part.figures = {
         "seeds played to their end": total.seeds,
         "tasks, from submission to their end": total.lifecycles,
@@ -48,6 +48,10 @@ def prove(folder: Path, seed: int, seconds: float, watch: Watch, tasks: int = TA
         "distinct interleavings of facts and effects": len(total.interleavings),
         "virtual time": f"{total.virtual_ms / 3_600_000:.1f} h",
     }
+    part.headline = (
+        f"{total.seeds:,} seeds, {total.lifecycles:,} tasks, {total.crashes.total():,} crashes, "
+        f"{len(part.broken)} promises broken"
+    )
     part.again = f"python -m taskyard.prove.simulation --seed {seed} --seeds {max(total.seeds, 1)} --tasks {tasks}"
     part.seconds = time.monotonic() - begun
     return part

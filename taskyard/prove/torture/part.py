@@ -54,6 +54,11 @@ def prove(folder: Path, seed: int, seconds: float, watch: Watch, *, kills: int, 
             evidence = ordeal.evidence()
         watch.tell("the judges look at what is left")
         judge(part, evidence)
+        told = {**part.figures, **part.zeros}
+        part.headline = (
+            f"{told.get('acknowledged', 0):,} tasks through {told.get('kills', 0)} kills, "
+            f"{told.get('lost', '?')} lost, {told.get('recorded twice', '?')} recorded twice"
+        )
     except Trouble as trouble:
         part.broken.append(f"The torture could not be carried through: {trouble}")
     part.seconds = time.monotonic() - begun
