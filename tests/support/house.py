@@ -19,9 +19,9 @@ from tests.support.backend import Backend
 
 SHORT: dict[str, Any] = {
     "linger": 300,
-    "check_timeout": 1000,
-    "silence_timeout": 200,
-    "connect_timeout": 1000,
+    "check_timeout": 30_000,
+    "silence_timeout": 800,
+    "connect_timeout": 30_000,
     "result_max_bytes": 10_000,
     "port": 8799,
     "ballast": 0,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.nodes import NodeProcess
 
-HEAD_S, BODY_S, IDLE_S, WRITE_S = 1.0, 2.0, 1.0, 1.0
+HEAD_S, BODY_S, IDLE_S, WRITE_S = 3.0, 4.0, 3.0, 3.0
 SETTINGS = {
     "TASKYARD_HEAD_TIMEOUT": f"{HEAD_S:g}s",
     "TASKYARD_BODY_TIMEOUT": f"{BODY_S:g}s",

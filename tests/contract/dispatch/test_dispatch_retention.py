@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,9 +28,10 @@ def test_the_newest_are_kept_and_the_rest_goes_whatever_its_age(tmp_path: Path) 
             page = await house.node.read(lambda store: store.tasks(TaskQuery(None)))
             return {record.task.id for record in page.records}
 
-        while await kept() != {*waiting, *done[-2:]}:
-            assert {*waiting, *done[-2:]} <= await kept()
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            while (now := await kept()) != {*waiting, *done[-2:]}:
+                assert {*waiting, *done[-2:]} <= now
+                await asyncio.sleep(0.01)
         assert house.node.memory.queued == 3
 
     play(tmp_path / "data", scene, retention_count=2)
@@ -47,7 +47,7 @@ def test_none_are_kept_with_a_number_of_none(tmp_path: Path) -> None:
 
 
 async def until_gone(read: Callable, task_id: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await read(lambda store: store.task(task_id, None)) is not None:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.01)
 
@@ -66,7 +66,7 @@ def sweep(path: Path, fill: Callable[[SqliteStore], None], done: Callable[[Store
         made = Sweeper(storage, lambda: T0 + 1000, options.pop("live"), **options)
         made.start()
         try:
-            await until(lambda: done(store), 15)
+            await until(lambda: done(store), 35)
         finally:
             await made.stop()
 
@@ -75,7 +75,7 @@ def sweep(path: Path, fill: Callable[[SqliteStore], None], done: Callable[[Store
 
 
 def test_it_goes_on_until_nothing_is_due(tmp_path: Path) -> None:
-    """More than fit into many bites, in one pass: the pause between two passes would be too long for this test."""
+    """More than fit into many bites, in one pass: no second one comes within the time of this test."""
     count = 40 * sweeper.FIRST
 
     def fill(store: SqliteStore) -> None:
@@ -83,11 +83,9 @@ def test_it_goes_on_until_nothing_is_due(tmp_path: Path) -> None:
         ended(store, count, completed_at=T0 + 900)
         store.commit(plan(keys=[key_row(f"k{n}", n, expires_at=T0 + n) for n in range(count)]))
 
-    began = time.monotonic()
     store = sweep(
         tmp_path / "data", fill, lambda store: store.task(tid(count - 1), None) is None, retention_ms=500, count=None
     )
-    assert time.monotonic() - began < 30
     assert store.stats(0, 1, "removed")[0].created == count
     assert store.task(tid(count), None) is not None
     store.close()
@@ -150,7 +148,7 @@ def test_it_has_stopped_when_its_last_bite_has_ended(tmp_path: Path) -> None:
     class Slow(SqliteStore):
         def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
             begun.set()
-            assert go_on.wait(15)
+            assert go_on.wait(60)
             swept.append(super().sweep(ended_before, keys_before, most))
             return swept[-1]
 
