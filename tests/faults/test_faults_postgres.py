@@ -1,6 +1,5 @@
 """A node on PostgreSQL under load, and everything around it dies: nothing acknowledged is lost, nothing ends twice."""
 
-import sqlite3
 import time
 from pathlib import Path
 
@@ -11,39 +10,14 @@ from tests.support.nodes import NodeProcess, until
 from tests.support.pooler import pooler
 from tests.support.postgres import Cluster, cluster, private_folder
 from tests.support.seeds import seed_of_this_run
+from tests.support.tables import copy
 
 RATE = 300
 SETTINGS = {"TASKYARD_SECRET_KEY": "a secret key of the tests that is long enough"}
-# What the judge reads, as it would stand in a file.
-TABLES = {
-    "task": "SELECT t.id, coalesce(e.status, 0) AS status, coalesce(e.attempts, 0) AS attempts, "
-    "coalesce(e.failures, 0) AS failures, coalesce(e.lost, 0) AS lost, e.server_id "
-    "FROM task AS t LEFT JOIN ended AS e ON e.id = t.id",
-    "idempotency": "SELECT key, task_id FROM idempotency",
-    "payload": "SELECT task_id, body FROM payload",
-    "result": "SELECT task_id, body FROM result",
-    "queue": "SELECT task_id FROM queue",
-    "run": "SELECT task_id, linger_until FROM run",
-    "attempt": "SELECT task_id, attempt, last, server_id, outcome FROM attempt",
-    "stats_hour": "SELECT scope, sum(created)::bigint AS created, sum(completed)::bigint AS completed, "
-    "sum(failed)::bigint AS failed, sum(cancelled)::bigint AS cancelled, sum(timed_out)::bigint AS timed_out "
-    "FROM stats_all GROUP BY scope",
-}
 
 
 def node_settings(server: Cluster) -> dict[str, str]:
     return SETTINGS | {"TASKYARD_DATABASE": server.url("yard1")}
-
-
-def copy(url: str, file: Path) -> None:
-    """The tables of a database as a file, row by row."""
-    with psycopg.connect(url) as source, sqlite3.connect(file) as target:
-        for table, query in TABLES.items():
-            cursor = source.execute(query.encode())
-            names = [column.name for column in cursor.description or ()]
-            target.execute(f"CREATE TABLE {table} ({', '.join(names)})")
-            target.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})", cursor)
-    target.close()
 
 
 def kill_node(field: Field, server: Cluster) -> None:

@@ -50,6 +50,7 @@ class Lines:
         self._poll_s = poll_s
         self._after: dict[str, int] = {}
         self._out: set[tuple[str, int]] = set()
+        self._just_taken: set[tuple[str, int]] = set()  # since the read that is under way began
         self._wanted: dict[int, tuple[str, int]] = {}
         self._last_ref = 0
         self._run_number = 0
@@ -101,9 +102,10 @@ class Lines:
         """The line whose fact had this `ref`; it is asked for once."""
         return self._wanted.pop(ref, None) if ref < 0 else None
 
-    def taken(self, lines: Iterable[tuple[str, int]]) -> None:
+    def taken(self, lines: Sequence[tuple[str, int]]) -> None:
         """These lines are deleted."""
         self._out.difference_update(lines)
+        self._just_taken.update(lines)
         self._moved.set()
 
     async def caught_up(self) -> None:
@@ -140,6 +142,7 @@ class Lines:
             if not self.active or self._waiting() > BACKLOG:
                 return 0
             after = dict(self._after)
+            self._just_taken.clear()
             now = asyncio.get_running_loop().time()
             if now >= self._anew_at:
                 self._anew_at = now + ANEW_S
@@ -164,7 +167,7 @@ class Lines:
     def _take(self, line: Line, specs: dict[str, Submitted]) -> None:
         name = (line.node, line.seq)
         self._after[line.node] = max(self._after.get(line.node, 0), line.seq)
-        if name in self._out:
+        if name in self._out or name in self._just_taken:
             return
         self._out.add(name)
         fact: Fact | None = None

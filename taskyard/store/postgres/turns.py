@@ -93,7 +93,7 @@ def post_calls(post: Post | None) -> list[Call]:
     if post is None:
         return []
     steps: dict[str, Sequence[Row]] = {
-        "line_delete": post.taken,
+        "line_take": post.taken,
         "letters_drop": post.unread + post.gone,
         "node_delete": post.gone,
         "letter_insert": post.letters,

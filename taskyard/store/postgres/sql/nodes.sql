@@ -67,10 +67,9 @@ SELECT DISTINCT i.node FROM inbox AS i;
 -- The attempts whose end is on its way to the decider.
 SELECT i.task_id, i.attempt FROM inbox AS i WHERE i.kind = 'Ended';
 
--- line_delete --
--- Lines are taken.
-DELETE FROM inbox AS i USING unnest($1::text[], $2::bigint[]) AS n (node, seq)
-WHERE i.node = n.node AND i.seq = n.seq;
+-- line_take --
+-- Lines are taken, each for the first time, or the whole transaction fails.
+SELECT take_lines($1::text[], $2::bigint[]);
 
 -- letter_insert --
 -- Letters for nodes, in this order.
