@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import secrets
 
+import msgspec
+
 from taskyard.api.call import Call, Problem
 from taskyard.api.operation import NO_QUERY, USERS, Example, NoQuery, Operation
 from taskyard.api.problems import JOB_NOT_FOUND
 from taskyard.api.tasks import query_of
 from taskyard.host.bulk import DEFAULT_STATUSES, PAGE, Job
 from taskyard.wire.base import Answer
-from taskyard.wire.bulk import BulkAnswer, BulkJob, BulkRequest
+from taskyard.wire.bulk import BulkAnswer, BulkFilter, BulkJob, BulkRequest
 from taskyard.wire.reader import Invalid, Reader
 
 REQUEST = Reader(BulkRequest)
 
 
 async def _change(call: Call, body: BulkRequest, action: str) -> Answer:
-    if (body.ids is None) == (body.filter is None):
-        raise Invalid("send either ids or filter" + (", not both" if body.ids is not None else ""))
+    ways = [way for way in (body.ids, body.filter, body.group) if way is not None]
+    if len(ways) != 1:
+        raise Invalid("send either ids, filter or group" + (", not several" if ways else ""))
     now = call.node.now()
     job = Job(
         id=f"bulk_{secrets.token_hex(16)}",
@@ -31,10 +34,13 @@ async def _change(call: Call, body: BulkRequest, action: str) -> Answer:
     )
     if body.ids is not None:
         job.ids = list(dict.fromkeys(body.ids))
-    elif body.filter is not None:
-        if body.filter.status is None:
-            body.filter.status = [status.name for status in DEFAULT_STATUSES[action]]
-        job.query = query_of(call, body.filter, before=None, limit=PAGE)
+        job.told = f"{len(job.ids)} ids"
+    else:
+        job.told = f"group {body.group}" if body.filter is None else f"filter {_words(body.filter)}"
+        wanted = body.filter or BulkFilter(failure_group=body.group)
+        if wanted.status is None:
+            wanted.status = [status.name for status in DEFAULT_STATUSES[action]]
+        job.query = query_of(call, wanted, before=None, limit=PAGE)
     await call.bulk.start(job)
     return BulkAnswer(
         matched=job.matched,
@@ -44,6 +50,11 @@ async def _change(call: Call, body: BulkRequest, action: str) -> Answer:
         dry_run=job.dry_run,
         bulk_id=None if job.state == "done" else job.id,
     )
+
+
+def _words(filter_: BulkFilter) -> str:
+    given = {name: value for name, value in msgspec.to_builtins(filter_).items() if value is not None}
+    return msgspec.json.encode(given).decode()
 
 
 async def retry_many(call: Call, body: BulkRequest) -> Answer:
@@ -94,12 +105,14 @@ async def stop(call: Call, _: NoQuery) -> Answer:
 
 
 _NOTE = (
-    "By `ids` or by `filter`, whose members are those of the list. Without a `status` there, {states} tasks are meant. "
+    "By `ids`, by `filter`, whose members are those of the list, or by `group`, a group of failures. Without a "
+    "`status` in the filter, {states} tasks are meant. "
     "At most 500 tasks are changed before the answer; with more, `bulkId` names the job that goes on."
 )
 _EXAMPLES = (
     Example("By filter", {"filter": {"type": "ocr", "from": 1_700_000_000_000}}),
     Example("Only count", {"filter": {"tag": "night"}, "dryRun": True}),
+    Example("A group of failures", {"group": "fail_0123456789abcdef0123"}),
 )
 _NO_JOB = {404: "There is no such job."}
 OPERATIONS = (

@@ -112,6 +112,7 @@ def query_of(call: Call, filter_: TaskFilter | BulkFilter, *, before: str | None
         created_from=filter_.created_from,
         created_to=filter_.created_to,
         q=filter_.q,
+        failure=filter_.failure_group,
         before=before,
         limit=limit,
     )

@@ -217,6 +217,16 @@ class AlgorithmSet(Fact):
 
 
 @dataclass(slots=True, kw_only=True)
+class Noted(Fact):
+    """Someone is about to change much: it goes into the audit log first."""
+
+    who: str
+    action: str
+    target: str
+    details: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class DrainBegan(Fact):
     """The node is about to stop: nothing new is dispatched from now on."""
 

@@ -131,7 +131,12 @@ class AlgorithmDone:
     name: str
 
 
-Result = Refusal | SubmitDone | TaskDone | ServerDone | AlgorithmDone
+@dataclass(frozen=True, slots=True)
+class NoteDone:
+    """It stands in the audit log."""
+
+
+Result = Refusal | SubmitDone | TaskDone | ServerDone | AlgorithmDone | NoteDone
 
 
 # --- effects ---------------------------------------------------------------------------------------------------------

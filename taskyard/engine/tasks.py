@@ -7,8 +7,8 @@ from taskyard.domain.outcomes import VERDICTS, Outcome, Status
 from taskyard.domain.task import Run, Task
 from taskyard.domain.window import rank_of
 from taskyard.engine import tally
-from taskyard.engine.facts import CancelAsked, Judged, PurgeAsked, RetryAsked, Submitted
-from taskyard.engine.plan import SubmitDone, TaskDone
+from taskyard.engine.facts import CancelAsked, Judged, Noted, PurgeAsked, RetryAsked, Submitted
+from taskyard.engine.plan import NoteDone, SubmitDone, TaskDone
 from taskyard.engine.rows import KeyRow
 from taskyard.engine.states import new_task_row, task_of
 from taskyard.engine.turn import Turn
@@ -256,6 +256,12 @@ def purge(turn: Turn, fact: PurgeAsked) -> None:
     turn.plan.writes.purged.append((task.id,))
     turn.audit(fact.who, "task.purge", task.id)
     turn.answer(fact.ref, TaskDone(task.id, task.status, turn.now))
+
+
+def note(turn: Turn, fact: Noted) -> None:
+    """Write into the audit log that someone is about to change much."""
+    turn.audit(fact.who, fact.action, fact.target, fact.details)
+    turn.answer(fact.ref, NoteDone())
 
 
 def _refuse_ended(turn: Turn, ref: int, task: Task, what: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from taskyard.domain.outcomes import Status
-from taskyard.engine.facts import CancelAsked, Fact, RetryAsked
+from taskyard.engine.facts import CancelAsked, Fact, Noted, RetryAsked
 from taskyard.engine.plan import TaskDone
 from taskyard.host.errors import Overloaded
 from taskyard.host.port import NodePort
@@ -51,6 +51,7 @@ class Job:
     updated_at: int
     ids: list[str] = field(default_factory=list)
     query: TaskQuery | None = None
+    told: str = ""  # which tasks, as the caller said it: for the audit log
     state: str = "running"
     error: str | None = None
     matched: int = 0
@@ -84,6 +85,8 @@ class BulkJobs:
         settings = self._node.settings
         if len(running) >= settings.bulk_jobs or mine >= settings.bulk_jobs_per_sub:
             raise Overloaded("too many bulk jobs run; wait for one of them or stop it", 5000)
+        if not job.dry_run:
+            await self._node.ask(Noted(who=job.who, action=f"bulk.{job.action}", target=job.id, details=job.told))
         await self._step(job)
         if job.finished:
             job.state = "done"

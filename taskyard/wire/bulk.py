@@ -9,6 +9,8 @@ from msgspec import Meta, field
 from taskyard.wire.base import Answer, Body, Label, ServerId, Tag, TaskId, TaskType, Text, Time, word_pattern
 from taskyard.wire.tasks import STATUSES
 
+# What says which tasks, and its kind.
+_WAYS = {"ids": "array", "filter": "object", "group": "string"}
 _LooseWord = Annotated[str, Meta(extra_json_schema={"pattern": word_pattern(*STATUSES)})]
 
 
@@ -27,6 +29,7 @@ class BulkFilter(Body):
     created_from: Time | None = field(default=None, name="from")
     created_to: Time | None = field(default=None, name="to")
     q: Label | None = None
+    failure_group: Annotated[Label | None, Meta(description="That ended as this group of failures.")] = None
 
     def statuses(self) -> list[str] | None:
         """The statuses in upper case. Raises ValueError for an unknown one, in words that follow the member's name."""
@@ -41,12 +44,15 @@ class BulkFilter(Body):
 
 
 class BulkRequest(Body):
-    """Many tasks, by their ids or by a filter: one of the two."""
+    """Many tasks, by their ids, by a filter, or by the id of a group of failures: one of the three."""
 
     rule: ClassVar[dict[str, Any]] = {
         "oneOf": [
-            {"required": ["ids"], "properties": {"ids": {"type": "array"}, "filter": {"type": "null"}}},
-            {"required": ["filter"], "properties": {"filter": {"type": "object"}, "ids": {"type": "null"}}},
+            {
+                "required": [name],
+                "properties": {other: {"type": kind if other == name else "null"} for other in _WAYS},
+            }
+            for name, kind in _WAYS.items()
         ]
     }
 
@@ -54,6 +60,7 @@ class BulkRequest(Body):
         Annotated[list[TaskId], Meta(min_length=1, max_length=10_000)] | None, Meta(description="1-10000 task ids.")
     ] = None
     filter: BulkFilter | None = None
+    group: Annotated[Label | None, Meta(description="A group of `GET /api/failures`: its tasks that are kept.")] = None
     dry_run: Annotated[bool | None, Meta(description="Only counts what would be changed.")] = None
 
 

@@ -282,6 +282,7 @@ class TaskFilter(Query):
         default=None, name="to"
     )
     q: Annotated[Label | None, Meta(description="An id, a prefix of a type, or a tag.")] = None
+    failure_group: Annotated[Label | None, Meta(description="That ended as this group of failures, by its id.")] = None
 
     def statuses(self) -> list[str] | None:
         """The statuses in upper case."""

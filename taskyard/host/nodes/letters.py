@@ -10,7 +10,17 @@ import msgspec
 from taskyard.domain.health import Health
 from taskyard.domain.server import Server
 from taskyard.engine.facts import CalledBack, Ended, Fact, SlotFreed, Submitted
-from taskyard.engine.plan import Abort, AlgorithmDone, Dispatch, Refusal, Result, ServerDone, SubmitDone, TaskDone
+from taskyard.engine.plan import (
+    Abort,
+    AlgorithmDone,
+    Dispatch,
+    NoteDone,
+    Refusal,
+    Result,
+    ServerDone,
+    SubmitDone,
+    TaskDone,
+)
 
 SUBMITTED: Final = Submitted.__name__
 DISPATCH, ABORT, VERDICT = "dispatch", "abort", "verdict"
@@ -105,7 +115,7 @@ def verdict(seq: int, result: Result) -> str:
             return encode(Verdict(seq, refused=result)).decode()
         case TaskDone():
             return encode(Verdict(seq, task=result)).decode()
-        case SubmitDone() | ServerDone() | AlgorithmDone():
+        case SubmitDone() | ServerDone() | AlgorithmDone() | NoteDone():
             raise TypeError(f"{type(result).__name__} answers no line")
 
 

@@ -415,8 +415,8 @@ def test_bulk_retry_by_filter(user: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("body", "word"),
     [
-        ({}, "ids or filter"),
-        ({"ids": ["a"], "filter": {}}, "ids or filter"),
+        ({}, "ids, filter or group"),
+        ({"ids": ["a"], "filter": {}}, "ids, filter or group"),
         ({"ids": []}, "ids"),
         ({"filter": {"status": "DONE"}}, "filter.status"),
         ({"filter": {"status": ["PENDING", "DONE"]}}, "filter.status"),
