@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from taskyard.api.call import Call, Reply
+from taskyard.api.live.hub import check_decides
 from taskyard.api.live.socket import TaskSocket
 from taskyard.api.live.sse import EventStream
 from taskyard.api.live.topics import BY_NAME
-from taskyard.api.operation import NO_QUERY, USERS, NoQuery, Operation
+from taskyard.api.operation import NO_QUERY, USERS, NoQuery, Operation, any_node
 from taskyard.api.tasks import no_task, task_id_of
 from taskyard.api.views import task_shown
 from taskyard.store.port import WholeTask
@@ -31,8 +32,8 @@ async def events(call: Call, query: EventsQuery) -> Reply:
     """GET /api/events"""
     tasks = list(dict.fromkeys(query.tasks or ()))
     topics = dict.fromkeys(query.topics or (() if tasks else TOPICS))
+    check_decides(call.node)
     call.live.check(call.who.sub, len(tasks))
-    call.node.live()  # a node whose memory is of no use says so now
     stream = EventStream(call.live, call, [BY_NAME[name] for name in topics], tasks, _last_of(call))
     return Reply(b"", SSE, stream=stream)
 
@@ -44,6 +45,7 @@ async def task_events(call: Call, _: NoQuery) -> Answer | Reply:
     if whole is None:
         raise no_task(task_id)
     if "text/event-stream" in (call.header(b"accept") or ""):
+        check_decides(call.node)
         call.live.check(call.who.sub, 1)
         return Reply(b"", SSE, stream=EventStream(call.live, call, (), (task_id,), _last_of(call), once=True))
     found = sorted(_life(whole), key=lambda event: event.at)
@@ -105,6 +107,7 @@ OPERATIONS = (
         takes=QUERY,
         media=SSE.decode(),
         errors=_ROOM,
+        anywhere=any_node,
     ),
     Operation(
         method="GET",
@@ -120,6 +123,7 @@ OPERATIONS = (
         answers=(TaskEvents,),
         roles=USERS,
         errors={404: "There is no such task, or it is another's.", **_ROOM},
+        anywhere=any_node,
     ),
     Operation(
         method="GET",
@@ -137,6 +141,7 @@ OPERATIONS = (
         takes=NO_QUERY,
         roles=USERS,
         upgrades=True,
+        anywhere=any_node,
         errors={403: "A page of another origin.", 426: "The request asks for no WebSocket.", **_ROOM},
     ),
 )

@@ -25,9 +25,13 @@ def lanes(yard: Yard) -> None:
         show.line(f"and {other['queued']} tasks in {other['lanes']} more lanes")
 
 
+def needs(lane: dict[str, Any]) -> str:
+    """What a lane's tasks require."""
+    parts = [f"[{name}]" for name in lane["capabilities"]]
+    parts += [f"group {lane['group']}"] if lane["group"] else []
+    parts += [f"server {lane['serverId']}"] if lane["serverId"] else []
+    return show.clean(" ".join(parts)) or "anything"
+
+
 def _row(lane: dict[str, Any]) -> tuple[object, ...]:
-    needs = [f"[{name}]" for name in lane["capabilities"]]
-    needs += [f"group {lane['group']}"] if lane["group"] else []
-    needs += [f"server {lane['serverId']}"] if lane["serverId"] else []
-    oldest = show.ago(lane["oldestAt"])
-    return " ".join(needs) or "anything", lane["queued"], oldest, lane["text"], show.funnel(lane["funnel"])
+    return needs(lane), lane["queued"], show.ago(lane["oldestAt"]), lane["text"], show.funnel(lane["funnel"])

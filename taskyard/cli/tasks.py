@@ -1,4 +1,4 @@
-"""`taskyard tasks …`: list, show, why, submit, retry, cancel, purge, wait."""
+"""`taskyard tasks …`: list, show, why, submit, retry, cancel, purge, wait, watch."""
 
 import json
 from itertools import islice
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from taskyard.cli import show, watch
+from taskyard.cli import follow, show, watch
 from taskyard.cli.command import Yard, calls, each
 from taskyard.cli.stop import Stop
 from taskyard.cli.values import TaskId, TaskIds, duration_option, json_object, moment_option
@@ -209,6 +209,12 @@ def _finish(yard: Yard, task: str, timeout: int | None) -> None:
         from taskyard.client import ENDED
 
         raise Stop(f"task {task} {'ended' if found['status'] in ENDED else 'is still'} {found['status']}")
+
+
+@calls(app, "watch")
+def watch_them(yard: Yard, task: TaskIds) -> None:
+    """Shows tasks as they change, until all have ended; the exit code is 0 only if all have completed."""
+    follow.follow(yard, task)
 
 
 @calls(app, "retry")

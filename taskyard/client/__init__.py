@@ -14,6 +14,7 @@ from taskyard.client.errors import (
     Unauthorized,
     Unavailable,
 )
+from taskyard.client.events import Event
 
 __all__ = [
     "ENDED",
@@ -21,6 +22,7 @@ __all__ = [
     "Client",
     "Conflict",
     "ConnectionFailed",
+    "Event",
     "Forbidden",
     "Members",
     "NotFound",

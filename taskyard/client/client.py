@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Required, Self, TypedDict, Unpack
 from urllib.parse import quote
@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from taskyard.client.errors import ConnectionFailed
+from taskyard.client.events import Event, followed
 from taskyard.client.servers import Servers
 from taskyard.client.transport import Transport, camel, raw
 
@@ -196,6 +197,15 @@ class Client:
                 on_look(found)
             if found["status"] in ENDED or left == 0:
                 return found
+
+    def events(self, topics: Sequence[str] = (), tasks: Sequence[str] = ()) -> Generator[Event, None, None]:
+        """What changes, as it does: `overview`, `lanes`, `fleet`, `attention`, and up to 100 watched tasks.
+
+        First `snapshot`, and a `task` for each watched one. Ends only by an error: a stream that breaks off is taken up
+        again, within the client's patience.
+        """
+        query = {"topics": ",".join(topics) or None, "tasks": ",".join(tasks) or None}
+        return followed(self._transport, "/api/events", query, self._patience, self._sleep)
 
     def retry(self, task: str) -> dict[str, Any]:
         """Queues an ended task again, or makes a waiting one due now. Raises Conflict when its state forbids it."""

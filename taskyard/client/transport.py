@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -93,7 +94,7 @@ class Transport:
                 failure: Unavailable | ConnectionFailed = error
                 # At least a moment: a server that says 0 is not asked in a tight loop.
                 wanted = pause if error.retry_after is None else max(error.retry_after, FIRST_PAUSE)
-            except _Broken as error:
+            except Broken as error:
                 failure = ConnectionFailed(self.url, error.reason)
                 wanted = pause
             if not safe or paused + wanted > self._patience:
@@ -109,21 +110,46 @@ class Transport:
             raise StrangeAnswer(f"{self.url} did not answer as a Taskyard node does: no {needs or 'object'} in it")
         return answer
 
-    def _once(self, method: str, path: str, query: Mapping[str, str], content: bytes, waits: int) -> Any:
-        limit = httpx.Timeout(self._timeout / 1000, read=(self._timeout + waits) / 1000)
-        kind = {"Content-Type": "application/json"} if content else {}
+    def lines(self, path: str, query: Mapping[str, Any], last: str, silence: int) -> Iterator[str]:
+        """The lines of a stream of events, from after the id `last` on ('': from now on); `silence`: ms between two.
+
+        Raises TaskyardError, and `Broken` when it breaks off.
+        """
+        asked = {name: _word(value) for name, value in query.items() if value is not None}
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        limit = httpx.Timeout(self._timeout / 1000, read=silence / 1000)
+        with (
+            self._failures(limit),
+            self._http.stream("GET", self.url + path, params=asked, headers=headers, timeout=limit) as answer,
+        ):
+            if not answer.is_success:
+                answer.read()
+                raise _refusal(answer, self.url)
+            if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+                raise StrangeAnswer(f"{self.url} did not answer as a Taskyard node does: no stream of events")
+            yield from answer.iter_lines()
+
+    @contextmanager
+    def _failures(self, limit: httpx.Timeout) -> Iterator[None]:
+        """What can go wrong on the way, as errors of the client's."""
         try:
-            answer = self._http.request(
-                method, self.url + path, params=query, content=content, headers=kind, timeout=limit
-            )
+            yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise ConnectionFailed(self.url, _reason(error)) from error
         except httpx.TimeoutException as error:
             raise ConnectionFailed(self.url, f"silent for {limit.read or 0:g} s") from error
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-            raise _Broken(_reason(error)) from error
+            raise Broken(_reason(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ConnectionFailed(self.url, _reason(error)) from error
+
+    def _once(self, method: str, path: str, query: Mapping[str, str], content: bytes, waits: int) -> Any:
+        limit = httpx.Timeout(self._timeout / 1000, read=(self._timeout + waits) / 1000)
+        kind = {"Content-Type": "application/json"} if content else {}
+        with self._failures(limit):
+            answer = self._http.request(
+                method, self.url + path, params=query, content=content, headers=kind, timeout=limit
+            )
         if answer.is_success:
             try:
                 return json.loads(answer.content)
@@ -132,7 +158,7 @@ class Transport:
         raise _refusal(answer, self.url)
 
 
-class _Broken(Exception):
+class Broken(Exception):
     """The connection broke after the request may have been sent."""
 
     def __init__(self, reason: str) -> None:

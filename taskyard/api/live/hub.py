@@ -26,6 +26,15 @@ TOLD_AT_ONCE = 100
 KEPT_TICKS = 60
 
 
+def check_decides(node: NodePort) -> None:
+    """Raises `Unavailable` on a node that does not decide: what it knows is not what happens."""
+    decider = node.decider
+    if decider is not None:
+        where = "" if decider.url is None else f" ({decider.url})"
+        raise Unavailable(f"this node does not decide; the one that does{where} tells of events")
+    node.live()
+
+
 class Hub:
     """The listeners of one node."""
 

@@ -23,6 +23,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from taskyard.api.call import Call
 from taskyard.api.cors import Cors
 from taskyard.api.live.channel import Event
+from taskyard.api.live.hub import check_decides
 from taskyard.api.live.viewer import Bundle, Viewer
 from taskyard.api.origin import FOREIGN, ours
 from taskyard.api.problems import BAD_REQUEST, UPGRADE_REQUIRED, Header, Problem
@@ -67,8 +68,8 @@ class TaskSocket(Viewer):
             or Cors(settings.cors_origins, local=settings.dev).allows(origin)
         ):
             raise Problem(FOREIGN, "a page of another origin may not listen; CORS_ORIGINS names those that may")
+        check_decides(call.node)
         call.live.check(call.who.sub, 0)
-        call.node.live()
         frames = WSConnection(ConnectionType.SERVER)
         shown = [(name, headers[name]) for name in _FRAMES if name in headers]
         try:

@@ -75,8 +75,18 @@ def test_shell_completion(tmp_path: Path) -> None:
 
 def test_commands() -> None:
     root = get_command(cli.app)
-    assert {"serve", "token", "servers", "tasks", "stats", "lanes", "algorithm"} <= set(root.commands)
-    assert set(root.commands["tasks"].commands) == {"list", "show", "why", "submit", "retry", "cancel", "purge", "wait"}
+    assert {"serve", "token", "servers", "tasks", "stats", "lanes", "top", "algorithm"} <= set(root.commands)
+    assert set(root.commands["tasks"].commands) == {
+        "list",
+        "show",
+        "why",
+        "submit",
+        "retry",
+        "cancel",
+        "purge",
+        "wait",
+        "watch",
+    }
     assert set(root.commands["servers"].commands) == {"list", "show", "add", "rm", "drain", "maintenance", "check"}
 
 
