@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.accepting import Accepting
 from tests.support.disks import SmallDisk, small_disk
-from tests.support.nodes import NodeProcess, until
+from tests.support.nodes import PATIENCE_S, NodeProcess, until
 
 MIB = 1 << 20
 DISK = 32 * MIB
@@ -46,14 +46,14 @@ def call_back(order: dict[str, Any]) -> int:
 
 
 def tight_metric(node: NodeProcess) -> str:
-    text = httpx.get(f"{node.url}/metrics", trust_env=False).text
+    text = httpx.get(f"{node.url}/metrics", trust_env=False, timeout=PATIENCE_S).text
     [line] = [line for line in text.splitlines() if line.startswith("taskyard_store_tight ")]
     return line.split()[1]
 
 
 def answers(node: NodeProcess) -> bool:
     try:
-        return httpx.get(f"{node.url}/health", trust_env=False).status_code == 200
+        return httpx.get(f"{node.url}/health", trust_env=False, timeout=PATIENCE_S).status_code == 200
     except httpx.TransportError:
         assert node.running, node.log.read_text()
         return False

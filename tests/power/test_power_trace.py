@@ -16,7 +16,7 @@ from tests.power.cuts import Left, Losses, complaint, complaints, cut_points, la
 from tests.power.disk import Acknowledged, Event, Synced, SyncedNames
 from tests.power.trace import SYNCS, Call, Exchange, TracedNode, disk_events, exchanges
 from tests.support.accepting import Accepting
-from tests.support.nodes import NodeProcess
+from tests.support.nodes import PATIENCE_S, NodeProcess
 
 TASKS = 40
 WAL = "taskyard.db-wal"
@@ -48,7 +48,7 @@ def run(data_dir: Path, tasks: int, change: str = "") -> Run:
                 url = backend.order()["callback_url"]
                 if number % 2:
                     body = {"status": "COMPLETED", "result": {"mark": f"result {number};"}}
-                    assert httpx.put(url, json=body, trust_env=False).status_code == 200
+                    assert httpx.put(url, json=body, trust_env=False, timeout=PATIENCE_S).status_code == 200
     finally:
         node.kill()
     calls = node.calls()

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 from taskyard.api.node import bind
 from taskyard.host.errors import StartError
 from taskyard.settings import Settings
-from tests.contract.api.yard import SECRET, Yard, eventually, fresh, read_all, token
+from tests.contract.api.yard import PATIENCE_S, SECRET, Yard, eventually, fresh, read_all, token
 
 HOST = b"Host: x\r\n"
 BODY = b'{"type":"t","payload":{},"capabilities":["nobody"]}'
@@ -37,8 +36,8 @@ def answer_of(data: bytes) -> tuple[int, dict[str, str]]:
 
 
 def connect(yard: Yard) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", yard.running.port), 10)
-    connection.settimeout(15)
+    connection = socket.create_connection(("127.0.0.1", yard.running.port), PATIENCE_S)
+    connection.settimeout(PATIENCE_S)
     return connection
 
 
@@ -50,9 +49,8 @@ def test_a_head_that_does_not_come_is_408(own_yard: Callable[..., Yard]) -> None
 
 
 def test_a_head_that_trickles_is_408(own_yard: Callable[..., Yard]) -> None:
-    yard = own_yard(head_timeout=500, idle_timeout=60_000)
+    yard = own_yard(head_timeout=500, idle_timeout=600_000)
     with connect(yard) as connection:
-        began = time.monotonic()
         stop = threading.Event()
 
         def trickle() -> None:
@@ -69,18 +67,17 @@ def test_a_head_that_trickles_is_408(own_yard: Callable[..., Yard]) -> None:
         stop.set()
         sender.join()
     assert answer_of(data)[0] == 408
-    assert time.monotonic() - began < 10
 
 
 def test_a_body_that_stops_is_408(own_yard: Callable[..., Yard]) -> None:
-    yard = own_yard(idle_timeout=300, body_timeout=60_000)
+    yard = own_yard(idle_timeout=300, body_timeout=600_000)
     code, body = answer_of(yard.raw(post() + BODY[:5]))
     assert (code, body["error"]) == (408, "Request timeout")
     assert yard.on_loop(lambda: yard.running.node.in_flight) == 0
 
 
 def test_a_body_that_trickles_is_408(own_yard: Callable[..., Yard]) -> None:
-    yard = own_yard(idle_timeout=60_000, body_timeout=500)
+    yard = own_yard(idle_timeout=600_000, body_timeout=500)
     with connect(yard) as connection:
         connection.sendall(post(100_000))
         stop = threading.Event()
@@ -112,20 +109,21 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(own_yard: Callable[..
 
 
 def test_a_slow_call_is_not_cut_off(own_yard: Callable[..., Yard]) -> None:
-    yard = own_yard(head_timeout=200, body_timeout=200, idle_timeout=200, write_timeout=200)
-    shown = yard.client("user").post("/api/task", content=BODY[:-1] + b',"async":false,"wait":2500}')
-    assert shown.json()["status"] == "PENDING"
+    yard = own_yard(head_timeout=500, body_timeout=500, idle_timeout=500, write_timeout=500)
+    body = BODY[:-1] + b',"async":false,"wait":2500}'
+    data = yard.raw(post(len(body), b"Connection: close\r\n") + body)
+    assert (answer_of(data)[0], b'"PENDING"' in data) == (200, True)
 
 
 def test_an_idle_connection_is_kept(own_yard: Callable[..., Yard]) -> None:
-    yard = own_yard(head_timeout=200, idle_timeout=200)
+    yard = own_yard(head_timeout=500, idle_timeout=500)
     with connect(yard) as connection:
         for _ in range(2):
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"healthy" in connection.recv(65_536)
-            # Two sweeps pass without a word.
+            # So long that two sweeps find it over these limits.
             sweeps = yard.on_loop(lambda: yard.loop.time())
-            eventually(lambda begin=sweeps: yard.on_loop(lambda: yard.loop.time()) - begin > 1.2)
+            eventually(lambda begin=sweeps: yard.on_loop(lambda: yard.loop.time()) - begin > 1.6)
 
 
 def test_a_connection_on_which_nothing_is_asked_is_closed(own_yard: Callable[..., Yard]) -> None:
@@ -341,7 +339,7 @@ def test_a_signal_drains_and_ends_with_0(tmp_path: Path, signum: signal.Signals)
         env=environment,
     )
     try:
-        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=PATIENCE_S)
         client.headers["authorization"] = f"Bearer {token('user')}"
 
         def up() -> bool:
@@ -358,9 +356,9 @@ def test_a_signal_drains_and_ends_with_0(tmp_path: Path, signum: signal.Signals)
         with httpx.Client(base_url=client.base_url, headers=client.headers, trust_env=False) as other:
             eventually(lambda: other.get("/api/tasks").json()["tasks"])
         process.send_signal(signum)
-        waiting.join(15)
+        waiting.join(PATIENCE_S)
         assert answers[0].json()["status"] == "PENDING"
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stderr is not None
         log = [json.loads(line) for line in process.stderr.read().splitlines()]
         assert {"listening", "node_draining", "node_stopped"} <= {line["event"] for line in log}

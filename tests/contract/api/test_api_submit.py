@@ -1,5 +1,6 @@
 """API.md §3: submitting tasks."""
 
+import http.client
 import json
 import threading
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from taskyard.settings import RetryBackoff, TypeDefaults
 from tests.contract.api.conftest import Crew
-from tests.contract.api.yard import Backend, Yard, accept, eventually, fresh, refused
+from tests.contract.api.yard import PATIENCE_S, Backend, Yard, accept, eventually, fresh, refused
 
 TASK: dict[str, Any] = {"type": "t", "payload": {}}
 
@@ -270,10 +271,8 @@ def test_synchronous_after_wait_has_the_present_status(accepting: Crew, user: ht
 
 def test_synchronous_wait_is_capped(own_yard: Callable[..., Yard]) -> None:
     client = own_yard(sync_wait_max=100).client("user")
-    began = time.monotonic()
-    for wait in (None, 60_000):
+    for wait in (None, 600_000):  # for which this client would not wait
         assert client.post("/api/task", json=TASK | {"async": False, "wait": wait}).json()["status"] == "PENDING"
-    assert time.monotonic() - began < 10
 
 
 def test_synchronous_ends_with_the_callback(accepting: Crew, yard: Yard, user: httpx.Client) -> None:
@@ -284,19 +283,21 @@ def test_synchronous_ends_with_the_callback(accepting: Crew, yard: Yard, user: h
     waiting.start()
     task = eventually(lambda: accepting.backend.seen and accepting.backend.seen[0])
     assert task["request"]["async"] is False
-    httpx.put(task["callback_url"], json={"status": "COMPLETED", "result": [1]})
-    waiting.join(10)
+    httpx.put(task["callback_url"], json={"status": "COMPLETED", "result": [1]}, timeout=PATIENCE_S)
+    waiting.join(PATIENCE_S)
     assert answers[0].json()["result"] == [1]
 
 
 def test_a_client_that_hangs_up_cancels_nothing(accepting: Crew, yard: Yard, user: httpx.Client) -> None:
     body = accepting.submission(**{"async": False})
-    with pytest.raises(httpx.ReadTimeout):
-        user.post("/api/task", json=body, timeout=0.3)
-    task = accepting.backend.seen[0]
+    calling = http.client.HTTPConnection("127.0.0.1", yard.running.port)
+    calling.request("POST", "/api/task", json.dumps(body), {"Authorization": user.headers["Authorization"]})
+    task = eventually(lambda: accepting.backend.seen and accepting.backend.seen[0])
+    eventually(lambda: yard.on_loop(lambda: yard.running.node._effects.ended.has(task["task_id"])))
+    calling.close()
     eventually(lambda: yard.on_loop(lambda: not yard.running.node._effects.ended.has(task["task_id"])))
     assert user.get(f"/api/task/{task['task_id']}").json()["status"] == "PROCESSING"
-    httpx.put(task["callback_url"], json={"status": "COMPLETED"})
+    httpx.put(task["callback_url"], json={"status": "COMPLETED"}, timeout=PATIENCE_S)
     assert user.get(f"/api/task/{task['task_id']}").json()["status"] == "COMPLETED"
 
 
@@ -308,7 +309,7 @@ def test_a_node_that_drains_lets_waiting_calls_go(own_yard: Callable[..., Yard])
     waiting.start()
     eventually(lambda: yard.on_loop(lambda: len(yard.running.node._effects.ended)))
     yard.begin_stop()
-    waiting.join(10)
+    waiting.join(PATIENCE_S)
     assert answers[0].status_code == 200
     assert answers[0].json()["status"] == "PENDING"
 
@@ -365,9 +366,9 @@ def test_a_synchronous_repetition_waits_for_the_first_task(accepting: Crew, user
     threads[1].start()
     task_id = task["task_id"]
     eventually(lambda: yard.on_loop(lambda: len(yard.running.node._effects.ended._futures.get(task_id, ())) == 2))
-    httpx.put(task["callback_url"], json={"status": "COMPLETED", "result": 7})
+    httpx.put(task["callback_url"], json={"status": "COMPLETED", "result": 7}, timeout=PATIENCE_S)
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert [(answer.json()["id"], answer.json()["result"]) for answer in answers] == [(task_id, 7)] * 2
     # And one that comes after the end is answered at once.
     late = user.post("/api/task", json=body)
@@ -491,7 +492,7 @@ def test_a_call_that_waits_for_its_task_holds_no_body(own_yard: Callable[..., Ya
     [task] = yard.client("user").get("/api/tasks").json()["tasks"]
     assert waiting.is_alive()
     yard.client("user").post(f"/api/task/{task['id']}/cancel").raise_for_status()
-    waiting.join(10)
+    waiting.join(PATIENCE_S)
     assert not waiting.is_alive()
     assert yard.on_loop(lambda: node.in_flight) == 0
 
@@ -507,5 +508,5 @@ def test_a_body_waits_for_the_budget(own_yard: Callable[..., Yard]) -> None:
     waiting.join(0.3)
     assert waiting.is_alive()
     yard.on_loop(lambda: yard.running.node.release((1 << 20) - 100))
-    waiting.join(10)
+    waiting.join(PATIENCE_S)
     assert answers[0].status_code == 200

@@ -64,6 +64,9 @@ class Yard:
         settings = {
             "port": 0,
             "ballast": 0,
+            # However busy the machine: a server is registered when its first check has ended, and that passes.
+            "registration_wait": 60_000,
+            "check_timeout": 30_000,
             "jwt_secret": (Secret(SECRET),),
             "service_jwt_secret": (Secret(SERVICE_SECRET),),
         } | settings
