@@ -15,7 +15,7 @@ from taskyard.wire import overview as wire
 from taskyard.wire.base import Answer
 
 # Spans of 12 s tell of the last 5 minutes what attention needs.
-_MIDDLE = STEPS["1h"]
+MIDDLE = STEPS["1h"]
 _LATELY_MS = 300_000
 
 
@@ -24,11 +24,11 @@ async def overview(call: Call, query: wire.WindowQuery) -> Answer:
     node, window = call.node, query.window or "1h"
     step, now, owner, settings = STEPS[window], node.now(), call.owner, node.settings
     begin = begin_of(now, step)
-    present, lately = node.figures.present(step), node.figures.present(_MIDDLE)
+    present, lately = node.figures.present(step), node.figures.present(MIDDLE)
 
     def read(store: Store) -> tuple[wire.Series, wire.WindowTotals, wire.Spread, wire.Spread, list[StatRow], Trouble]:
         points = points_of(store.figures.series(step, begin, now + 1), present, begin)
-        recent = [*store.figures.series(_MIDDLE, now - _LATELY_MS, lately.at), lately]
+        recent = recent_spans(store, lately, now)
         kept = store.stats(0, 1, "kept", owner or "")
         known = [point for point in points if point is not None]
         waits, runs = ([Spread.of(getattr(point, name)) for point in known] for name in ("waits", "runs"))
@@ -47,7 +47,7 @@ async def overview(call: Call, query: wire.WindowQuery) -> Answer:
         as_of=now,
         window=window,
         step=step,
-        counts=_counts(kept, (live.pending, live.processing) if owner is None else node.figures.live_of(owner)),
+        counts=counts_of(kept, (live.pending, live.processing) if owner is None else node.figures.live_of(owner)),
         slots=wire.Slots(used=used, total=total),
         servers=by_status,
         totals=totals,
@@ -61,7 +61,8 @@ async def overview(call: Call, query: wire.WindowQuery) -> Answer:
     )
 
 
-def _counts(kept: Sequence[StatRow], live: tuple[int, int]) -> wire.TaskCounts:
+def counts_of(kept: Sequence[StatRow], live: tuple[int, int]) -> wire.TaskCounts:
+    """Tasks by status: what is kept of those that ended, and how many wait and run."""
     created, completed, failed, timed_out, cancelled = (
         sum(getattr(row, name) for row in kept) for name in ("created", "completed", "failed", "timed_out", "cancelled")
     )
@@ -74,6 +75,11 @@ def _counts(kept: Sequence[StatRow], live: tuple[int, int]) -> wire.TaskCounts:
         timeout=timed_out,
         cancelled=cancelled,
     )
+
+
+def recent_spans(store: Store, present: SeriesRow, now: int) -> list[SeriesRow]:
+    """The spans of `MIDDLE` in the last 5 minutes, the present one last: what attention looks at."""
+    return [*store.figures.series(MIDDLE, now - _LATELY_MS, present.at), present]
 
 
 def _totals(points: Sequence[SeriesRow]) -> wire.WindowTotals:

@@ -130,5 +130,6 @@ def _table(title: str, heads: tuple[str, ...]) -> "Table":
 
 def _urgent(entry: dict[str, Any]) -> str:
     """Something that needs a person, as its code and figures say it."""
-    figures = ", ".join(f"{name} {value}" for name, value in entry["params"].items() if value not in (None, [], {}))
+    said = ((name, value) for name, value in entry["params"].items() if value not in (None, [], {}))
+    figures = ", ".join(f"{name} {show.words(value) if isinstance(value, list) else value}" for name, value in said)
     return show.clean(f"! {entry['code'].replace('_', ' ')}: {figures}")

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-from taskyard.api.attention import attention
+from collections import Counter
+
+from taskyard.api.attention import attention, trouble
 from taskyard.api.call import Call
 from taskyard.api.live.channel import Topic
-from taskyard.api.overview import overview
+from taskyard.api.overview import MIDDLE, counts_of, recent_spans
 from taskyard.api.why import LANES_MOST, lanes_shown
 from taskyard.api.words import CHINESE, language
 from taskyard.wire.events import AttentionPoint, FleetChange, FleetPoint, LanesPoint, OverviewPoint, YardPoint
-from taskyard.wire.overview import Overview, WindowQuery
+from taskyard.wire.overview import Slots
 
-_SECONDS = WindowQuery(window="5m")
 # Of one caller alone, and told by the page itself.
 _PERSONAL = "sign_in_ends"
 
 
 async def _overview(call: Call) -> OverviewPoint:
-    seen = await overview(call, _SECONDS)
-    assert isinstance(seen, Overview)
-    series = seen.series
-    # The last point is of the second that is not over.
-    point = YardPoint(
-        t=series.t[-2],
-        submitted=series.submitted[-2],
-        completed=series.completed[-2],
-        failed=series.failed[-2],
-        waiting=series.waiting[-1],
-        running=series.running[-1],
-        wait_p95=series.wait_p95[-2],
-        run_p95=series.run_p95[-2],
+    node = call.node
+    point = node.figures.point()
+    shown = OverviewPoint(
+        slots=Slots(used=point.used, total=point.total),
+        servers=dict(Counter(node.fleet().status)),
+        oldest=point.oldest,
+        point=YardPoint(
+            t=point.at,
+            submitted=point.submitted,
+            completed=point.completed,
+            failed=point.failed,
+            waiting=point.waiting,
+            running=point.running,
+            wait_p95=point.wait_p95,
+            run_p95=point.run_p95,
+        ),
     )
-    shown = OverviewPoint(slots=seen.slots, servers=seen.servers, oldest=seen.oldest, point=point)
     if call.admin:
-        shown.counts = seen.counts
+        kept = await node.read(lambda store: store.stats(0, 1, "kept", ""))
+        shown.counts = counts_of(kept, (point.waiting, point.running))
     return shown
 
 
 async def _attention(call: Call) -> AttentionPoint:
-    found, more = attention(call, call.node.now())
+    node, now = call.node, call.node.now()
+    lately = node.figures.present(MIDDLE)
+    troubles = await node.read(lambda store: trouble(store, node.settings, recent_spans(store, lately, now)))
+    found, more = attention(call, now, troubles)
     return AttentionPoint(attention=[entry for entry in found if entry.code != _PERSONAL], more=more)
 
 
