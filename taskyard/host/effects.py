@@ -84,7 +84,10 @@ class Effects:
         """Let the effects of a committed plan out; `facts` are those of its turn."""
         carriers = self._carriers
         for effect in plan.effects:
-            carriers[type(effect)](effect)
+            try:
+                carriers[type(effect)](effect)
+            except Exception:  # ours alone; the turn stands, and so do its other effects
+                log.exception("effect_failed", effect=type(effect).__name__)
         for fact in facts:
             if isinstance(fact, Ended):
                 if fact.line is None:

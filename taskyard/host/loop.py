@@ -1,8 +1,9 @@
 """The loop of turns: takes facts from the inbox, lets the engine decide, has the store commit, then lets effects out.
 
-One turn at a time; facts that come meanwhile make the next one, which is what batches them. When a commit fails the
-engine is rebuilt from the store, and what can be said again (ends, callbacks) is put back into the inbox. The store is
-then away until it has taken a write: to be read is not enough.
+One turn at a time; facts that come meanwhile make the next one, which is what batches them. If some wait when a turn
+has been committed, the next one is decided and handed to the store first, and the effects are let out while it writes.
+When a commit fails the engine is rebuilt from the store, and what can be said again (ends, callbacks) is put back into
+the inbox. The store is then away until it has taken a write: to be read is not enough.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class TurnLoop:
         self._nodes = nodes
         self._rng = Random()
         self._deferred: list[Fact] = []
+        self._owed: tuple[Plan, Sequence[Fact]] | None = None  # what was committed, its effects still to be let out
         self._draining = False
         self._stopping = False
         self._resigning = False
@@ -131,13 +133,26 @@ class TurnLoop:
         again = True
         while not self._stopping:
             if self._resigning:
+                self._let_out()
                 await self._hand_over()
                 return
             if not again:
+                if not len(self._inbox):
+                    self._let_out()
                 await self._wait()
             facts = self._deferred + self._inbox.take(self._turn_facts, self._turn_bytes)
             self._deferred = []
             again = await self._take(facts)
+        self._let_out()
+
+    def _let_out(self) -> None:
+        """Carry out the effects of the turn that was committed last, if that is still to be done."""
+        if self._owed is None:
+            return
+        (plan, facts), self._owed = self._owed, None
+        self._carry_out(plan, facts)
+        if self._nodes is not None:
+            self._nodes.settled(plan)
 
     async def _hand_over(self) -> None:
         """Between two turns: what memory holds is of no use from now on."""
@@ -182,26 +197,34 @@ class TurnLoop:
             self._turn_began = None
         if plan.writes:
             self._failures = 0
-        self._carry_out(plan, facts)
-        if self._nodes is not None:
-            self._nodes.settled(plan)
+        self._owed = plan, facts
         self._deferred += plan.deferred
         self._observe(len(facts), time.monotonic() - began)
         return plan.again or bool(plan.deferred)
 
     async def _turn(self, facts: Sequence[Fact]) -> Plan:
         engine = self.engine
-        async with self._storage.turn:
+        try:
             ask = engine.lookup(facts)
-            found = await self._storage.write(lambda store: store.lookup(ask)) if ask else NOTHING
-            plan = engine.turn(facts, found, self._clock.now(), self._rng)
-            if self._nodes is not None:
-                self._nodes.address(engine.memory, plan, facts)
-            await self._commit(engine, plan)
+            if ask or self._storage.turn.locked():
+                self._let_out()  # nobody shall wait for longer than it takes to decide
+            async with self._storage.turn:
+                found = await self._storage.write(lambda store: store.lookup(ask)) if ask else NOTHING
+                plan = engine.turn(facts, found, self._clock.now(), self._rng)
+                if self._nodes is not None:
+                    self._nodes.address(engine.memory, plan, facts)
+                await self._commit(engine, plan)
+        finally:
+            self._let_out()
         return plan
 
     async def _commit(self, engine: Engine, plan: Plan) -> None:
-        receipt = Receipt() if plan.is_empty() else await self._storage.write(lambda store: store.commit(plan))
+        if plan.is_empty():
+            receipt = Receipt()
+        else:
+            writing = self._storage.begin_write(lambda store: store.commit(plan))
+            self._let_out()
+            receipt = await writing
         engine.settle(plan, receipt)
 
     async def _narrow(self, facts: Sequence[Fact], error: Exception) -> bool:

@@ -34,16 +34,19 @@ class Storage:
 
     async def write(self, call: Callable[[Store], T]) -> T:
         """Run a call that belongs to the writer: lookup, commit, recover, sweep. Raises the store's own errors."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._writer, call, self.store)
-        finally:
-            self._note_room()
+        return await self.begin_write(call)
+
+    def begin_write(self, call: Callable[[Store], T]) -> asyncio.Future[T]:
+        """The same, handed to the writer at once; the future has what came of it."""
+        writing = asyncio.get_running_loop().run_in_executor(self._writer, call, self.store)
+        writing.add_done_callback(self._note_room)
+        return writing
 
     def tight(self) -> str | None:
         """Why nothing new should be taken in now, though results can be stored; `None`: all is well."""
         return self.store.tight()
 
-    def _note_room(self) -> None:
+    def _note_room(self, _: object) -> None:
         tight = self.store.tight()
         if (tight is not None) is self._was_tight:
             return

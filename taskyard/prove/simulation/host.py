@@ -33,6 +33,8 @@ class Host(Lives):
         facts = self._inbox.take(self._scenario.batch, sys.maxsize)
         if facts and self._crash(Stage.BEFORE_LOOKUP, facts):
             return
+        if engine.lookup(facts) and not self._let_out():
+            return
         try:
             found = self._look_up(engine, facts)
         except BadData as error:
@@ -45,7 +47,7 @@ class Host(Lives):
             return
         self._decided_at = self._world.now
         plan = engine.turn(facts, found, self.now(), self._chance.random(About.ENGINE, self._world.now))
-        if self._crash(Stage.BEFORE_COMMIT, facts, plan):
+        if self._crash(Stage.BEFORE_COMMIT, facts, plan) or not self._let_out():
             return
         took = self._chance.below(self._scenario.commit_ms, About.COMMIT, self._world.now)
         if took:
@@ -83,17 +85,15 @@ class Host(Lives):
         self.interleavings.add(interleaving(facts, plan, ""))
         if self._crash(Stage.BEFORE_EFFECTS, facts, plan):
             return
-        self.busy = False
         self._inbox.put_back(plan.deferred)
-        if self._carry_out(plan, facts):
-            self._plan_next(plan)
-
-    def _plan_next(self, plan: Plan) -> None:
-        assert self.engine is not None
-        if plan.again or len(self._inbox):
-            self._plan_turn(self._world.now)
-        elif (at := self.engine.next_at()) is not None:
-            self._plan_turn(at - self.now() + self._world.now)
+        self._owed = plan, facts
+        if plan.again or len(self._inbox):  # decided first, as the real host does
+            self._turn_at = self._world.now
+            self._world.at(self._turn_at, self._begin, number, self._turn_at)
+        elif self._let_out():
+            self.busy = False
+            if (at := engine.next_at()) is not None:
+                self._plan_turn(at - self.now() + self._world.now)
 
     def _commit(self, facts: list[Fact], plan: Plan) -> Receipt:
         assert self._store is not None

@@ -61,6 +61,7 @@ class Lives:
         self._draining = False
         self._away_until = 0
         self._decided_at = 0
+        self._owed: tuple[Plan, Sequence[Fact]] | None = None  # committed; its effects are still to be let out
         self._turn_at: int | None = None
 
     def now(self) -> int:
@@ -101,6 +102,13 @@ class Lives:
         raise NotImplementedError
 
     # --- effects -----------------------------------------------------------------------------------------------------
+
+    def _let_out(self) -> bool:
+        """Carry out what the last turn decided, if that is still to be done; `False` when the node died over it."""
+        if self._owed is None:
+            return True
+        (plan, facts), self._owed = self._owed, None
+        return self._carry_out(plan, facts)
 
     def _carry_out(self, plan: Plan, facts: Sequence[Fact]) -> bool:
         """Carry out a plan's effects; `False` when the node died over them."""
@@ -176,6 +184,7 @@ class Lives:
         self._engines += 1
         self.engine = None
         self.busy = False
+        self._owed = None
         self._turn_at = None
 
     def start(self) -> None:
