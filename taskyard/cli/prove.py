@@ -3,9 +3,10 @@
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -53,9 +54,9 @@ def prove(
     from taskyard.prove.proof import prove as put_to_the_proof
 
     drawn = seed or 1 + time.time_ns() // 1000 % _SEEDS
-    into = _report_folder(report)
+    disk = _disk(data_dir, config)
     try:
-        with _interruptible(), workplace(_disk(data_dir, config), minutes) as folder:
+        with _interruptible(), _report_folder(report) as into, workplace(disk, minutes) as folder:
             with watching(drawn, minutes, as_json=as_json) as watch:
                 found = put_to_the_proof(folder, drawn, minutes, watch)
             files = _written(found, into)
@@ -101,17 +102,27 @@ def _disk(data_dir: str | None, config: str | None) -> Path:
         raise Stop(str(error), 2) from None
 
 
-def _report_folder(given: Path | None) -> Path:
-    """The folder for the report, made when missing, before anything is tried. Raises Stop."""
+@contextmanager
+def _report_folder(given: Path | None) -> Iterator[Path]:
+    """The folder for the report, made when missing, before anything is tried; not kept when it stays empty.
+
+    Raises Stop.
+    """
     name = time.strftime("taskyard-report-%Y%m%dT%H%M%SZ", time.gmtime())
     folder = (given or Path(name)).expanduser().absolute()
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise Stop(f"{folder} cannot be written to by this user: name another --report", 2)
     except OSError as error:
         raise Stop(f"{folder} cannot be made: {error.strerror}; name another --report", 2) from None
-    return folder
+    try:
+        yield folder
+    finally:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _written(found: "Report", into: Path) -> list[Path]:
@@ -136,9 +147,10 @@ def _tell(found: "Report", files: list[Path], *, as_json: bool) -> None:
     if as_json:
         show.json_line(found.plain() | {"files": [str(file) for file in files]})
         return
-    from taskyard.prove.report.text import text
+    from taskyard.prove.report.text import brief, text
 
-    for line in text(found).splitlines():
+    # A terminal has room for a page; the file has it all.
+    for line in (brief if sys.stdout.isatty() else text)(found).splitlines():
         show.line(line)
     show.line("")
     for file in files:

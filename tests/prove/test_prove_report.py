@@ -12,7 +12,7 @@ import taskyard.prove
 from taskyard.prove.oracle.promises import PROMISES
 from taskyard.prove.report.model import Part, Report
 from taskyard.prove.report.page import page
-from taskyard.prove.report.text import text
+from taskyard.prove.report.text import brief, text
 
 PROVE = Path(taskyard.prove.__file__).parent
 PART = Part(
@@ -111,6 +111,9 @@ def test_the_text_has_it_all_and_its_lines_can_be_read() -> None:
     ):
         assert word in said, word
     assert max(map(len, said.splitlines())) <= 100
+    for word in ("All that was promised held.", "9 tasks, <none> lost", "what nobody knows"):
+        assert word in brief(REPORT)
+    assert "The judges found:" in brief(BROKEN)
 
 
 def test_each_promise_by_which_the_oracle_judges_has_its_words() -> None:

@@ -16,6 +16,14 @@ def text(report: Report) -> str:
     return "\n".join(_lines(report)) + "\n"
 
 
+def brief(report: Report) -> str:
+    """What a person wants to know at once: what it came to, what did not hold, and what cannot be told."""
+    lines = [report.verdict(), *_headlines(report)]
+    lines += _list("NOT SO", (line for part in report.parts for line in part.broken))
+    lines += _list("cannot be told", (line for part in report.parts for line in part.untold))
+    return "\n".join(lines) + "\n"
+
+
 def moment(ms: int) -> str:
     """A time in UTC."""
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -36,13 +44,17 @@ def _lines(report: Report) -> Iterator[str]:
     yield "Taskyard, put to the proof"
     yield ""
     yield report.verdict()
-    yield from (f"  {part.title}: {part.headline}" for part in report.parts if part.headline)
+    yield from _headlines(report)
     yield ""
     yield from _facts({"began": moment(report.began_ms), "took": span(report.seconds), "seed": str(report.seed)})
     yield from _facts(report.machine)
     for part in report.parts:
         yield ""
         yield from _part(part)
+
+
+def _headlines(report: Report) -> Iterator[str]:
+    return (f"  {part.title}: {part.headline}" for part in report.parts if part.headline)
 
 
 def _part(part: Part) -> Iterator[str]:
