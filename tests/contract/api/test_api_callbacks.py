@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from taskyard.settings import Settings
 from tests.contract.api.conftest import Crew
 from tests.contract.api.yard import PATIENCE_S, Yard, accept, eventually, fresh, refused
 
@@ -275,9 +276,7 @@ def test_an_undecided_callback_is_answered_202_after_2_s_and_counts(
 
 
 def test_the_default_time_to_decide_is_2_s() -> None:
-    from taskyard.api.callbacks import DECIDED_WITHIN_S
-
-    assert DECIDED_WITHIN_S == 2.0
+    assert Settings().callback_wait == 2000
 
 
 # --- by token --------------------------------------------------------------------------------------------------------

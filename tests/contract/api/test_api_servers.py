@@ -38,7 +38,8 @@ def server(backend: Callable[..., Backend]) -> Backend:
 # --- registration ----------------------------------------------------------------------------------------------------
 
 
-def test_registration(service: httpx.Client, server: Backend) -> None:
+def test_registration(own_yard: Callable[..., Yard], server: Backend) -> None:
+    service = own_yard().client("service")  # where no task of another test waits for a server
     answer = service.post("/api/servers", json=body(server)).json()
     assert answer.keys() == {"serverId", "message", "status"}
     assert (answer["message"], answer["status"]) == ("Server registered successfully", "online")
