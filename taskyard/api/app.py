@@ -204,7 +204,7 @@ class App:
             out,
         )
         decider = self.node.decider
-        if decider is not None and not (operation.anywhere(decider, who) or not operation.path.startswith("/api/")):
+        if decider is not None and not (operation.anywhere(decider, who) or operation.is_the_nodes):
             return await forward.forward(call, decider, operation)
         if operation.has_body:
             return await self._with_body(operation, call)

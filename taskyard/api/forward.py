@@ -71,6 +71,8 @@ _answered = msgspec.msgpack.Decoder(Answered).decode
 
 async def forward(call: Call, decider: Decider, operation: Operation) -> Reply:
     """Have the decider answer. Raises `Unavailable` when there is none, or it does not answer."""
+    if operation.upgrades:
+        raise Unavailable("only the node that decides has events; call it itself", RETRY_AFTER_MS)
     if decider.url is None:
         raise Unavailable("no node decides now", RETRY_AFTER_MS)
     request, node = call.request, call.node

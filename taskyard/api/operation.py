@@ -93,6 +93,11 @@ class Operation:
     anywhere: Callable[[Decider, Principal], bool] = decider_alone
 
     @property
+    def is_the_nodes(self) -> bool:
+        """Whether it speaks of the node that is asked, and not of the yard."""
+        return not self.path.startswith("/api/") and not self.upgrades
+
+    @property
     def has_body(self) -> bool:
         """Whether a body is read."""
         return self.method in ("POST", "PUT", "PATCH")

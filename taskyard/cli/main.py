@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from taskyard.cli import backup, check, demo, lanes, move, prove, restore, serve, servers, stats, tasks, token, top
+from taskyard.cli import (
+    backup,
+    check,
+    demo,
+    lanes,
+    move,
+    nodes,
+    prove,
+    restore,
+    serve,
+    servers,
+    stats,
+    tasks,
+    token,
+    top,
+)
 from taskyard.cli.stop import Stop
 
 app = typer.Typer(
@@ -45,6 +60,7 @@ app.add_typer(servers.app)
 stats.add_to(app)
 lanes.add_to(app)
 top.add_to(app)
+nodes.add_to(app)
 app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)
 app.command("check")(check.check)

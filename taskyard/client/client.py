@@ -233,6 +233,10 @@ class Client:
         """What waits, by what it requires, and why: `{lanes: [...], other: {lanes, queued}}`."""
         return self._object("GET", "/api/lanes", needs="lanes", safe=True)
 
+    def nodes(self) -> dict[str, Any]:
+        """The nodes of the yard, for an admin: `{nodes: [...]}`."""
+        return self._object("GET", "/api/nodes", needs="nodes", safe=True)
+
     def load_balancer(self) -> dict[str, Any]:
         """The algorithm in force and each server's load."""
         return self._object("GET", "/api/loadbalancer/status", needs="algorithm", safe=True)

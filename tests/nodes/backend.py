@@ -22,6 +22,8 @@ class Backend:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
+        self.name = f"s{self._server.server_address[1]}"
+        self.only = {"capabilities": [self.name]}
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def work(self, order: dict[str, Any]) -> tuple[int, dict[str, Any]]:

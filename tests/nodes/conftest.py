@@ -1,14 +1,31 @@
-"""A database server for the tests of many nodes."""
+"""Three nodes for all tests of a worker."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.postgres import Cluster, cluster
+from tests.nodes.backend import Backend, backend
+from tests.nodes.yard import Yard, yard
+from tests.support.postgres import cluster
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Cluster]:
-    """A PostgreSQL server."""
-    with cluster() as running:
+def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    with cluster() as server, yard(tmp_path_factory.mktemp("nodes"), server.url(server.database())) as running:
         yield running
+
+
+@pytest.fixture
+def nodes(_started: Yard) -> Yard:
+    """Three nodes on one database that live and know of each other, whatever the test before has done to them."""
+    _started.heal()
+    return _started
+
+
+@pytest.fixture
+def served(nodes: Yard) -> Iterator[Backend]:
+    """A backend server of this test's own: `only` are the members of a task that it alone can take."""
+    with backend() as made:
+        nodes.register(made)
+        yield made
+        nodes.unregister(made)

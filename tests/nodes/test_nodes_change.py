@@ -3,15 +3,13 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.nodes.backend import backend
-from tests.nodes.yard import yard
+from tests.nodes.backend import Backend
+from tests.nodes.yard import Yard
 from tests.support.nodes import until
-from tests.support.postgres import Cluster
 
 # By which a dead node's attempts must be lost, from what is promised; the rest is the machine's.
 LOST_WITHIN_S = 10
@@ -22,75 +20,71 @@ def ended(shown: dict[str, object]) -> bool:
 
 
 @pytest.mark.parametrize("end", ["stop", "kill", "freeze"])
-def test_another_node_decides_when_the_decider_goes(tmp_path: Path, server: Cluster, end: str) -> None:
-    with backend() as served, yard(tmp_path, server.url(server.database())) as nodes:
-        decider, (one, two) = nodes.decider(), nodes.others()
-        nodes.register(served.url, slots=3)
-        held = [nodes.submit(decider, "held"), nodes.submit(one, "held", **{"async": True})]
-        later = nodes.submit(two, "later")
-        until(lambda: {order["task_id"] for order in served.got} == {*held, later}, what="all are sent")
-        old = nodes.nodes[decider]
-        epoch = nodes.shown(one)[0]["epoch"]
-        if end == "stop":
-            # What it sends may end, and is not lost; others decide meanwhile.
-            os.kill(old.pid, signal.SIGTERM)
-        elif end == "kill":
-            old.kill()
-        else:
-            os.kill(old.pid, signal.SIGSTOP)
-        # Tasks are taken in all the time, and all that was acknowledged is there.
-        queued = [nodes.submit(number, "quick") for number in (one, two, one)]
-        until(lambda: any(row["role"] == "decider" and row["epoch"] > epoch for row in nodes.shown(one)))
-        path = httpx.URL(served.orders(later)[0]["callback_url"]).path
-        said = nodes.client(one).post(path, json={"status": "COMPLETED", "result": 5})
-        assert said.status_code in (200, 202)
-        nodes.becomes(later, ended, two)
-        if end == "freeze":
-            # The others have given its attempts up by now or will; then it wakes, and does no harm.
-            until(lambda: len(served.orders(held[0])) > 1 or len(served.orders(held[1])) > 1)
-            os.kill(old.pid, signal.SIGCONT)
-        served.let_go.set()
-        for task in (*held, *queued):
-            nodes.becomes(task, ended, two)
-        for task in (later, *queued):
-            assert len(served.orders(task)) == 1
-        if end == "stop":
-            until(lambda: not old.running)
-            assert [len(served.orders(task)) for task in held] == [1, 1]
-            assert [nodes.task(task, one)["attempts"] for task in held] == [1, 1]
-        if end == "freeze":
-            woken = nodes.client(decider)
-            until(lambda: sum(row["role"] == "decider" for row in nodes.shown(decider)) == 1)
-            assert nodes.decider() != decider
-            assert woken.get(f"/api/task/{held[0]}").json()["status"] == "COMPLETED"
-            assert woken.post("/api/task", json={"type": "quick", "payload": {}}).status_code == 200
-            assert woken.get("/api/servers").status_code == 200
+def test_another_node_decides_when_the_decider_goes(nodes: Yard, served: Backend, end: str) -> None:
+    decider, (one, two) = nodes.decider(), nodes.others()
+    held = [nodes.submit(decider, "held", **served.only), nodes.submit(one, "held", **served.only)]
+    later = nodes.submit(two, "later", **served.only)
+    until(lambda: {order["task_id"] for order in served.got} == {*held, later}, what="all are sent")
+    old = nodes.nodes[decider]
+    epoch = nodes.shown(one)[0]["epoch"]
+    if end == "stop":
+        # What it sends may end, and is not lost; others decide meanwhile.
+        os.kill(old.pid, signal.SIGTERM)
+    elif end == "kill":
+        old.kill()
+    else:
+        os.kill(old.pid, signal.SIGSTOP)
+    # Tasks are taken in all the time, and all that was acknowledged is there.
+    queued = [nodes.submit(number, "quick", **served.only) for number in (one, two, one)]
+    until(lambda: any(row["role"] == "decider" and row["epoch"] > epoch for row in nodes.shown(one)))
+    path = httpx.URL(served.orders(later)[0]["callback_url"]).path
+    said = nodes.client(one).post(path, json={"status": "COMPLETED", "result": 5})
+    assert said.status_code in (200, 202)
+    nodes.becomes(later, ended, two)
+    if end == "freeze":
+        # The others have given its attempts up by now or will; then it wakes, and does no harm.
+        until(lambda: len(served.orders(held[0])) > 1 or len(served.orders(held[1])) > 1)
+        os.kill(old.pid, signal.SIGCONT)
+    served.let_go.set()
+    for task in (*held, *queued):
+        nodes.becomes(task, ended, two)
+    for task in (later, *queued):
+        assert len(served.orders(task)) == 1
+    if end == "stop":
+        until(lambda: not old.running)
+        assert [len(served.orders(task)) for task in held] == [1, 1]
+        assert [nodes.task(task, one)["attempts"] for task in held] == [1, 1]
+    if end == "freeze":
+        woken = nodes.client(decider)
+        until(lambda: sum(row["role"] == "decider" for row in nodes.shown(decider)) == 1)
+        assert nodes.decider() != decider
+        assert woken.get(f"/api/task/{held[0]}").json()["status"] == "COMPLETED"
+        assert woken.post("/api/task", json={"type": "quick", "payload": {}}).status_code == 200
+        assert woken.get("/api/servers").status_code == 200
 
 
 def test_what_a_dead_node_was_sending_is_lost_in_time_and_what_was_accepted_waits_on(
-    tmp_path: Path, server: Cluster
+    nodes: Yard, served: Backend
 ) -> None:
-    with backend() as served, yard(tmp_path, server.url(server.database())) as nodes:
-        one, two = nodes.others()
-        nodes.register(served.url, slots=5)
-        # Who waits at a node has it send the task.
-        body = {"type": "held", "payload": {}, "async": False, "wait": 1}
-        held = nodes.client(one).post("/api/task", json=body).json()["id"]
-        until(lambda: bool(served.orders(held)))
-        (order,) = served.orders(held)
-        assert f":{nodes.nodes[one].port}/" in order["callback_url"]
-        later = nodes.submit(one, "later")
-        until(lambda: bool(served.orders(later)))
-        nodes.becomes(later, lambda shown: shown["status"] == "PROCESSING", two)
-        killed = time.monotonic()
-        nodes.nodes[one].kill()
-        nodes.becomes(held, lambda shown: shown["history"] != [], two)
-        took = time.monotonic() - killed
-        (lost,) = nodes.task(held, two)["history"]
-        assert lost["outcome"] == "lost"
-        print(f"lost after {took:.1f} s, of {LOST_WITHIN_S} promised")
-        path = httpx.URL(served.orders(later)[0]["callback_url"]).path
-        assert nodes.client(two).post(path, json={"status": "COMPLETED"}).status_code in (200, 202)
-        assert nodes.becomes(later, ended, two)["attempts"] == 1
-        served.let_go.set()
-        assert nodes.becomes(held, ended, two)["attempts"] == 2
+    one, two = nodes.others()
+    # Who waits at a node has it send the task.
+    body = {"type": "held", "payload": {}, "async": False, "wait": 1} | served.only
+    held = nodes.client(one).post("/api/task", json=body).json()["id"]
+    until(lambda: bool(served.orders(held)))
+    (order,) = served.orders(held)
+    assert f":{nodes.nodes[one].port}/" in order["callback_url"]
+    later = nodes.submit(one, "later", **served.only)
+    until(lambda: bool(served.orders(later)))
+    nodes.becomes(later, lambda shown: shown["status"] == "PROCESSING", two)
+    killed = time.monotonic()
+    nodes.nodes[one].kill()
+    nodes.becomes(held, lambda shown: shown["history"] != [], two)
+    took = time.monotonic() - killed
+    (lost,) = nodes.task(held, two)["history"]
+    assert lost["outcome"] == "lost"
+    print(f"lost after {took:.1f} s, of {LOST_WITHIN_S} promised")
+    path = httpx.URL(served.orders(later)[0]["callback_url"]).path
+    assert nodes.client(two).post(path, json={"status": "COMPLETED"}).status_code in (200, 202)
+    assert nodes.becomes(later, ended, two)["attempts"] == 1
+    served.let_go.set()
+    assert nodes.becomes(held, ended, two)["attempts"] == 2

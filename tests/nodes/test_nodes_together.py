@@ -2,66 +2,63 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 
-from tests.nodes.backend import backend
-from tests.nodes.yard import yard
+from tests.nodes.backend import Backend
+from tests.nodes.yard import Yard
 from tests.support.nodes import until
-from tests.support.postgres import Cluster
 
 
 def test_each_node_takes_tasks_shows_them_and_passes_on_what_only_the_decider_knows(
-    tmp_path: Path, server: Cluster
+    nodes: Yard, served: Backend
 ) -> None:
-    with backend() as served, yard(tmp_path, server.url(server.database())) as nodes:
-        decider, (one, two) = nodes.decider(), nodes.others()
-        nodes.register(served.url)
-        # A task ends wherever it came in, and each node shows it.
-        task = nodes.submit(one, "quick")
-        nodes.becomes(task, lambda shown: shown["status"] == "COMPLETED", two)
-        # Who waits at a node gets the result there.
-        waited = nodes.client(two).post(
-            "/api/task", json={"type": "quick", "payload": {"n": 7}, "async": False, "wait": 60_000}
-        )
-        assert (waited.json()["status"], waited.json()["result"]) == ("COMPLETED", {"n": 7})
-        # One key makes one task, at whatever node it is used, also at the same moment.
-        body = {"type": "quick", "payload": {}, "idempotencyKey": "k1"}
-        gate = threading.Barrier(3)
+    decider, (one, two) = nodes.decider(), nodes.others()
+    before = nodes.client(one).get("/api/stats").json()["totalTasks"]
+    # A task ends wherever it came in, and each node shows it.
+    task = nodes.submit(one, "quick", **served.only)
+    nodes.becomes(task, lambda shown: shown["status"] == "COMPLETED", two)
+    # Who waits at a node gets the result there.
+    waited = nodes.client(two).post(
+        "/api/task", json={"type": "quick", "payload": {"n": 7}, "async": False, "wait": 60_000} | served.only
+    )
+    assert (waited.json()["status"], waited.json()["result"]) == ("COMPLETED", {"n": 7})
+    # One key makes one task, at whatever node it is used, also at the same moment.
+    body = {"type": "quick", "payload": {}, "idempotencyKey": served.name} | served.only
+    gate = threading.Barrier(3)
 
-        def use(number: int) -> httpx.Response:
-            gate.wait()
-            return nodes.client(number).post("/api/task", json=body)
+    def use(number: int) -> httpx.Response:
+        gate.wait()
+        return nodes.client(number).post("/api/task", json=body)
 
-        with ThreadPoolExecutor(3) as pool:
-            answers = list(pool.map(use, (decider, one, two)))
-        assert {answer.status_code for answer in answers} == {200}
-        assert len({answer.json()["id"] for answer in answers}) == 1
-        assert nodes.client(one).post("/api/task", json=body | {"payload": {"n": 1}}).status_code == 422
-        # A callback comes to any node.
-        later = nodes.submit(one, "later")
-        nodes.becomes(later, lambda shown: shown["status"] == "PROCESSING")
-        until(lambda: bool(served.orders(later)))
-        path = httpx.URL(served.orders(later)[0]["callback_url"]).path
-        for number in (two, decider, one):
-            said = nodes.client(number).post(path, json={"status": "COMPLETED", "result": 5})
-            assert (said.status_code, said.json()["status"]) in ((200, "COMPLETED"), (202, "recorded"))
-        assert nodes.becomes(later, lambda shown: shown["status"] == "COMPLETED")["result"] == 5
-        # What a turn must decide, and what memory alone knows.
-        waiting = nodes.submit(two, "quick", capabilities=["none has this"])
-        why = nodes.client(one).get(f"/api/task/{waiting}/why")
-        assert why.json()["code"] == "no_capability"
-        assert nodes.client(two).post(f"/api/task/{waiting}/cancel").status_code == 200
-        assert nodes.client(two).post(f"/api/task/{waiting}/cancel").status_code == 409
-        algorithm = {"algorithm": "least-connections"}
-        assert nodes.client(one).put("/api/loadbalancer/algorithm", json=algorithm).status_code == 200
-        for number in (one, two, decider):
-            assert nodes.client(number).get("/api/loadbalancer/status").json()["algorithm"] == "least-connections"
-            assert nodes.client(number).get("/api/stats").json()["totalTasks"] == 5
-        roles = sorted(row["role"] for row in nodes.shown(one))
-        assert roles == ["decider", "member", "member"]
-        assert len({row["epoch"] for row in nodes.shown(one)}) == 1
-        # Nobody from outside comes in by the nodes' own door.
-        for token in ({}, {"authorization": "Bearer x"}, dict(nodes.client(one).headers)):
-            assert httpx.post(f"{nodes.nodes[decider].url}/internal/call", headers=token).status_code == 401
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(use, (decider, one, two)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert nodes.client(one).post("/api/task", json=body | {"payload": {"n": 1}}).status_code == 422
+    # A callback comes to any node.
+    later = nodes.submit(one, "later", **served.only)
+    nodes.becomes(later, lambda shown: shown["status"] == "PROCESSING")
+    until(lambda: bool(served.orders(later)))
+    path = httpx.URL(served.orders(later)[0]["callback_url"]).path
+    for number in (two, decider, one):
+        said = nodes.client(number).post(path, json={"status": "COMPLETED", "result": 5})
+        assert (said.status_code, said.json()["status"]) in ((200, "COMPLETED"), (202, "recorded"))
+    assert nodes.becomes(later, lambda shown: shown["status"] == "COMPLETED")["result"] == 5
+    # What a turn must decide, and what memory alone knows.
+    waiting = nodes.submit(two, "quick", capabilities=["none has this"])
+    why = nodes.client(one).get(f"/api/task/{waiting}/why")
+    assert why.json()["code"] == "no_capability"
+    assert nodes.client(two).post(f"/api/task/{waiting}/cancel").status_code == 200
+    assert nodes.client(two).post(f"/api/task/{waiting}/cancel").status_code == 409
+    algorithm = {"algorithm": "least-connections"}
+    assert nodes.client(one).put("/api/loadbalancer/algorithm", json=algorithm).status_code == 200
+    for number in (one, two, decider):
+        assert nodes.client(number).get("/api/loadbalancer/status").json()["algorithm"] == "least-connections"
+        assert nodes.client(number).get("/api/stats").json()["totalTasks"] == before + 5
+    roles = sorted(row["role"] for row in nodes.shown(one))
+    assert roles == ["decider", "member", "member"]
+    until(lambda: len({row["epoch"] for row in nodes.shown(one)}) == 1, what="not all have seen who decides")
+    # Nobody from outside comes in by the nodes' own door.
+    for token in ({}, {"authorization": "Bearer x"}, dict(nodes.client(one).headers)):
+        assert httpx.post(f"{nodes.nodes[decider].url}/internal/call", headers=token).status_code == 401

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tests.nodes.backend import Backend
 from tests.support.nodes import NodeProcess, until
 
 SETTINGS = {
@@ -30,9 +31,7 @@ class Yard:
 
     def start(self) -> None:
         """Start all, and wait until they know of each other."""
-        for node in self.nodes:
-            node.start()
-        until(lambda: len(self.shown()) == len(self.nodes), what="the nodes do not know of each other")
+        self.heal()
 
     def client(self, number: int) -> httpx.Client:
         """An admin's client of a node."""
@@ -71,17 +70,34 @@ class Yard:
         decider = self.decider()
         return [number for number, node in enumerate(self.nodes) if node.running and number != decider]
 
-    def register(self, url: str, name: str = "s1", slots: int = 10) -> None:
+    def heal(self) -> None:
+        """Start those that have ended, and wait until all live and know of each other."""
+        for node in self.nodes:
+            if not node.running:
+                node.spawn()
+        until(lambda: all(node.ready() for node in self.nodes), what="not all nodes are ready")
+
+        def all_know() -> bool:
+            shown = [self.shown(number) for number in range(len(self.nodes))]
+            return all(len(rows) == len(self.nodes) and all(row["role"] != "gone" for row in rows) for rows in shown)
+
+        until(all_know, what="the nodes do not know of each other")
+
+    def register(self, served: Backend) -> None:
         """Register a backend server, and wait until it is online."""
         body = {
-            "id": name,
-            "name": name,
-            "maxConcurrent": slots,
-            "endpoints": {"predict": f"{url}/predict", "health": f"{url}/health"},
+            "id": served.name,
+            "name": served.name,
+            "capabilities": [served.name],
+            "endpoints": {"predict": f"{served.url}/predict", "health": f"{served.url}/health"},
         }
         number = self.decider()
         assert self.client(number).post("/api/servers", json=body).status_code == 200
-        until(lambda: self.client(number).get(f"/api/servers/{name}").json()["status"] == "online")
+        until(lambda: self.client(number).get(f"/api/servers/{served.name}").json()["status"] == "online")
+
+    def unregister(self, served: Backend) -> None:
+        """It gets nothing any more."""
+        until(lambda: self.client(self.decider()).delete(f"/api/servers/{served.name}").status_code in (200, 404))
 
     def submit(self, number: int, kind: str, **members: Any) -> str:
         """Submit a task to a node: its id."""

@@ -23,6 +23,7 @@ default_pool_size = 2
 max_client_conn = 200
 server_reset_query_always = 1
 server_reset_query = DISCARD ALL
+server_login_retry = 1
 logfile = {folder}/log
 """
 

@@ -1,0 +1,120 @@
+"""What nodes tell each other through PostgreSQL: each line once and in order, one task a key, letters for who lives."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from taskyard.engine.plan import Plan, Post, Writes
+from taskyard.store.nodes import KeyTaken, Line, NodeRow
+from taskyard.store.port import NotDeciding, OutcomeUnknown
+from taskyard.store.postgres.store import PostgresStore
+from tests.store.making import T0, key_row, new_task, tid
+from tests.support.postgres import empty
+
+
+@pytest.fixture
+def two(database):
+    """The store of a decider, and that of another node."""
+    empty(database)
+    with ExitStack() as stack:
+        made = []
+        for _ in range(2):
+            made.append(PostgresStore(database))
+            stack.callback(made[-1].close)
+        made[0].recover(1)
+        yield made
+
+
+def row(store, **values):
+    kept = {"name": "n", "url": "http://n", "version": "1", "started_at": T0, "epoch": 0, "draining": 0, "load": 0}
+    return NodeRow(id=store.nodes.id, **kept | {"figures": "{}", "silent_ms": 0} | values)
+
+
+def line(store, seq, task=1, kind="Ended"):
+    return Line(store.nodes.id, seq, kind, tid(task), 1, "{}")
+
+
+def posted(**members):
+    plan = Plan(T0)
+    plan.post = Post(**members)
+    return plan
+
+
+def test_nodes_see_each_other_and_who_decides(two):
+    decider, other = two
+    assert decider.nodes.beat(row(decider)).anew
+    seen = other.nodes.beat(row(other, load=3, draining=1))
+    assert (seen.decider, seen.epoch) == (decider.nodes.id, decider.epoch)
+    assert {node.id: (node.load, node.draining) for node in seen.nodes} == {
+        decider.nodes.id: (0, 0),
+        other.nodes.id: (3, 1),
+    }
+    assert all(0 <= node.silent_ms < 60_000 for node in seen.nodes)
+    assert not other.nodes.beat(row(other)).anew
+    # One that was taken for dead finds out.
+    decider.commit(posted(gone=[(other.nodes.id,)]))
+    assert other.nodes.beat(row(other)).anew
+    other.nodes.leave()
+    assert [node.id for node in decider.nodes.beat(row(decider)).nodes] == [decider.nodes.id]
+
+
+def test_a_task_that_a_node_takes_in_is_there_for_all_and_its_line_is_taken_once(two):
+    decider, other = two
+    other.nodes.take_in(Writes(tasks=[new_task(1)], payloads=[(tid(1), "{}")]), [line(other, 1, kind="Submitted")])
+    assert decider.task(tid(1), None)[1:] == (None, None)
+    assert decider.nodes.records([tid(1)])[tid(1)].task.id == tid(1)
+    other.nodes.take_in(Writes(), [line(other, 2), line(other, 3)])
+    mine = other.nodes.id
+    assert decider.nodes.writers() == [mine]
+    assert [found.seq for found in decider.nodes.lines({mine: 0, "nobody": 0}, 2)] == [1, 2]
+    assert [found.seq for found in decider.nodes.lines({mine: 2}, 9)] == [3]
+    assert decider.nodes.ends_reported() == {(tid(1), 1)}
+    decider.commit(posted(taken=[(mine, 1), (mine, 2)]))
+    with pytest.raises(OutcomeUnknown, match="taken already"):
+        decider.commit(posted(taken=[(mine, 3), (mine, 2)]))
+    assert [found.seq for found in decider.nodes.lines({mine: 0}, 9)] == [3], "nothing of the failed turn is done"
+
+
+def test_a_key_belongs_to_one_task_whoever_is_faster(two):
+    decider, other = two
+    for store, task in ((decider, 1), (other, 2)):
+        writes = Writes(tasks=[new_task(task)], keys=[key_row("k", task)])
+        if task == 1:
+            store.nodes.take_in(writes, [line(store, 1, task, "Submitted")])
+        else:
+            with pytest.raises(KeyTaken):
+                store.nodes.take_in(writes, [line(store, 1, task, "Submitted")])
+    assert other.nodes.keys([("ann", "k")])["ann", "k"].task_id == tid(1)
+    assert decider.task(tid(2), None) is None
+    assert decider.nodes.writers() == [decider.nodes.id]
+    # An expired one can be used again.
+    later = key_row("k", 3)._replace(created_at=key_row("k", 1).expires_at, expires_at=2 * T0)
+    other.nodes.take_in(Writes(tasks=[new_task(3)], keys=[later]), [line(other, 2, 3, "Submitted")])
+    assert other.nodes.keys([("ann", "k")])["ann", "k"].task_id == tid(3)
+
+
+def test_letters_come_in_order_to_whom_they_are_for_and_go_when_they_are_read(two):
+    decider, other = two
+    for start in (1, 3):
+        letters = [(other.nodes.id, "k", tid(n), "{}") for n in (start, start + 1)]
+        decider.commit(posted(letters=[*letters, (decider.nodes.id, "k", tid(9), "{}")]))
+    first = other.nodes.letters(0, 3)
+    assert [letter.task_id for letter in first] == [tid(1), tid(2), tid(3)]
+    (last,) = other.nodes.letters(first[-1].id, 3)
+    assert last.task_id == tid(4)
+    assert [letter.id for letter in other.nodes.letters(0, 9)] == [last.id], "those that were read are gone"
+    decider.commit(posted(unread=[(other.nodes.id,)]))
+    assert other.nodes.letters(0, 9) == []
+    assert len(decider.nodes.letters(0, 9)) == 2
+
+
+def test_the_right_to_decide_is_handed_over_at_once_and_what_comes_late_is_not_stored(two):
+    decider, other = two
+    with pytest.raises(NotDeciding):
+        other.recover(1)
+    decider.hand_over()
+    other.recover(1)
+    assert other.epoch > decider.epoch
+    with pytest.raises(OutcomeUnknown, match="another node decides"):
+        decider.commit(posted(letters=[(other.nodes.id, "k", tid(1), "{}")]))
+    assert other.nodes.letters(0, 9) == []
