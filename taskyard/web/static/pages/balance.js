@@ -81,6 +81,6 @@ function Shares({ fleet }) {
 function Pair({ row, most }) {
   const at = (/** @type {number | null} */ share) => `${((share ?? 0) / most) * 100}%`;
   return html`<span class="pair-bars"><svg width="100%" height="14" aria-hidden="true"><rect class="track" x="0" y="3" width="100%" height="8" rx="4" /><rect class="fill-running" x="0" y="3" width=${at(row.share)} height="8" rx="2" />
-    ${row.expected !== null && html`<svg x=${at(row.expected)} overflow="visible"><line class="expected" x1="0" x2="0" y1="0" y2="14" /></svg>`}</svg>
-    <span class="num">${row.share === null ? "–" : percent(row.share)} <span class="muted">${row.expected === null ? "" : t("balance.of", { share: row.expected })}</span></span></span>`;
+    ${row.expected !== null && row.weight > 0 && html`<svg x=${at(row.expected)} overflow="visible"><line class="expected" x1="0" x2="0" y1="0" y2="14" /></svg>`}</svg>
+    <span class="num">${row.share === null ? "–" : percent(row.share)} <span class="muted">${row.expected === null || row.weight === 0 ? "" : t("balance.of", { share: row.expected })}</span></span></span>`;
 }

@@ -40,7 +40,7 @@ export function Bars({ title, label, names, series, now }) {
       <button type="button" class="link-button" aria-pressed=${table} onClick=${() => setTable(!table)}>${t(table ? "chart.as_chart" : "chart.as_table")}</button>
     </header>
     ${table
-      ? html`<div class="scroll"><table class="data"><thead><tr><th scope="col"></th>${series.map((one) => html`<th scope="col" class="num" key=${one.key}>${one.name}</th>`)}</tr></thead>
+      ? html`<div class="scroll"><table class="data"><thead><tr><th scope="col">${t("chart.time")}</th>${series.map((one) => html`<th scope="col" class="num" key=${one.key}>${one.name}</th>`)}</tr></thead>
           <tbody>${names.map((name, column) => html`<tr key=${name}><th scope="row">${name}</th>${series.map((one) => html`<td class="num" key=${one.key}>${number(one.values[column])}</td>`)}</tr>`)}</tbody></table></div>`
       : html`<div class="plot">
         <div class="scale" aria-hidden="true"><span>${compact(top)}</span><span>${compact(top / 2)}</span><span>0</span></div>

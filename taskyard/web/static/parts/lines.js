@@ -15,22 +15,26 @@ const HIGH = 120;
  *   `told`: a value in words; `most`: the top of the scale, where it is known
  */
 
-/** The pieces of a line between its gaps, as SVG paths. @param {(number | null)[]} values @param {number} top */
+/**
+ * The pieces of a line between its gaps, and the points that stand alone between two, as SVG paths.
+ * @param {(number | null)[]} values @param {number} top
+ */
 function paths(values, top) {
   const step = WIDE / Math.max(1, values.length - 1);
-  let path = "";
+  let line = "";
+  let dots = "";
   let pen = "M";
   values.forEach((value, at) => {
     if (value === null) pen = "M";
     else {
       const x = (at * step).toFixed(1);
-      path += `${pen}${x} ${(HIGH - (value / top) * HIGH).toFixed(1)}`;
-      // A point alone between two gaps would not be seen.
-      if (pen === "M" && (values[at + 1] ?? null) === null) path += "h0.1";
+      const y = (HIGH - (value / top) * HIGH).toFixed(1);
+      line += `${pen}${x} ${y}`;
+      if (pen === "M" && (values[at + 1] ?? null) === null) dots += `M${x} ${y}h0.01`;
       pen = "L";
     }
   });
-  return path;
+  return { line, dots };
 }
 
 /** @param {{title: string, t: number[], lines: Line[]}} props `t`: when each point begins, ms */
@@ -58,7 +62,7 @@ export function Lines({ title, t: times, lines }) {
     ${empty
       ? html`<p class="card-body muted">${t("chart.nothing")}</p>`
       : table
-        ? html`<div class="scroll"><table class="data"><thead><tr><th></th>${lines.map((line) => html`<th key=${line.key} scope="col" class="num">${line.name}</th>`)}</tr></thead>
+        ? html`<div class="scroll"><table class="data"><thead><tr><th scope="col">${t("chart.time")}</th>${lines.map((line) => html`<th key=${line.key} scope="col" class="num">${line.name}</th>`)}</tr></thead>
             <tbody>${times.map((time, place) => lines.some((line) => line.values[place] !== null) && html`<tr key=${time}><th scope="row">${minute(time)}</th>${lines.map((line) => html`<td key=${line.key} class="num">${value(line, place)}</td>`)}</tr>`)}</tbody></table></div>`
         : html`<div class="plot short"><div class="scale" aria-hidden="true"><span>${lines[0].told(top)}</span><span>${lines[0].told(top / 2)}</span><span>0</span></div>
           <svg role="img" tabindex="0" aria-label=${`${title}: ${label}`} viewBox=${`0 0 ${WIDE} ${HIGH}`} preserveAspectRatio="none" onKeyDown=${keys}
@@ -68,7 +72,10 @@ export function Lines({ title, t: times, lines }) {
               setAt(Math.round(((event.clientX - box.left) / box.width) * (times.length - 1)));
             }}>
             ${[0.5, 1].map((part) => html`<line class="grid" x1="0" x2=${WIDE} y1=${HIGH * (1 - part)} y2=${HIGH * (1 - part)} />`)}
-            ${lines.map((line) => html`<path key=${line.key} class=${`line stroke-${line.kind}`} d=${paths(line.values, top)} />`)}
+            ${lines.map((one) => {
+              const { line, dots } = paths(one.values, top);
+              return html`<path key=${one.key} class=${`line stroke-${one.kind}`} d=${line} /><path key=${`${one.key}-dots`} class=${`dots stroke-${one.kind}`} d=${dots} />`;
+            })}
             ${shown !== null && html`<line class="mark" x1=${(shown * WIDE) / Math.max(1, times.length - 1)} x2=${(shown * WIDE) / Math.max(1, times.length - 1)} y1="0" y2=${HIGH} />`}
             <line class="ground" x1="0" x2=${WIDE} y1=${HIGH} y2=${HIGH} />
           </svg>

@@ -120,7 +120,7 @@ function useCursor(body, cursor, rows, id, shown, height) {
     if (row) {
       at.current = cursor;
       row.scrollIntoView({ block: "nearest" });
-      const link = row.querySelector("a, input, button");
+      const link = row.querySelector("a") ?? row.querySelector("button, input");
       if (link instanceof HTMLElement) link.focus({ preventScroll: true });
     } else {
       const index = rows.findIndex((one) => id(one) === cursor);
