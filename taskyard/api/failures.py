@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from taskyard.api.call import Call
 from taskyard.api.operation import USERS, Operation
@@ -29,6 +29,11 @@ _ONE_SERVER = 0.8
 _NEAR_LIMIT = 0.8
 
 
+_minutes = msgspec.json.Decoder(dict[str, tuple[int, int]]).decode
+_by_server = msgspec.json.Decoder(dict[str, int]).decode
+_ids = msgspec.json.Decoder(list[str]).decode
+
+
 @dataclass(slots=True)
 class _Group:
     """A group over the hours and owners of a window."""
@@ -37,25 +42,25 @@ class _Group:
     first_at: int
     trend: list[int]
     tasks: int = 0
-    servers: Counter[str] = field(default_factory=Counter)
+    servers: dict[str, int] = field(default_factory=dict)
     samples: list[str] = field(default_factory=list)
 
     @property
     def failures(self) -> int:
         return sum(self.trend)
 
+    def most(self) -> list[tuple[str, int]]:
+        """The servers with most of its attempts."""
+        known = [(name, count) for name, count in self.servers.items() if name]
+        return sorted(known, key=lambda entry: (-entry[1], entry[0]))[:_SERVERS]
+
 
 def grouped(rows: Iterable[FailureRow], begin: int, points: int, step: int) -> list[_Group]:
     """The groups with something in the window, which begins at `begin`; those with most tasks first."""
     groups: dict[str, _Group] = {}
     for row in rows:
-        trend, tasks = [0] * points, 0
-        for minute, (ended, failures) in json.loads(row.minutes).items():
-            place = (row.hour * _HOUR_MS + int(minute) * _MINUTE_MS - begin) // step
-            if 0 <= place < points:
-                trend[place] += failures
-                tasks += ended
-        if not tasks and not any(trend):
+        tasks, trend = _within(row, begin, points, step)
+        if not trend:
             continue
         group = groups.get(row.id)
         if group is None:
@@ -63,11 +68,33 @@ def grouped(rows: Iterable[FailureRow], begin: int, points: int, step: int) -> l
         if row.last_at >= group.latest.last_at:
             group.latest = row
         group.first_at = min(group.first_at, row.first_at)
-        group.trend = [mine + more for mine, more in zip(group.trend, trend, strict=True)]
+        for place, failures in trend.items():
+            group.trend[place] += failures
         group.tasks += tasks
-        group.servers.update(json.loads(row.servers))
-        group.samples += json.loads(row.samples)
+        servers = group.servers
+        for name, count in _by_server(row.servers).items():
+            servers[name] = servers.get(name, 0) + count
+        group.samples += _ids(row.samples)
     return sorted(groups.values(), key=lambda group: (-group.tasks, -group.failures, group.latest.id))
+
+
+def _within(row: FailureRow, begin: int, points: int, step: int) -> tuple[int, dict[int, int]]:
+    """Of one row: the tasks that ended in the window, and the failures by point of the trend."""
+    minutes = _minutes(row.minutes)
+    first = (row.hour * _HOUR_MS - begin) // step
+    if step >= _HOUR_MS:  # an hour is of one point
+        return (
+            (row.tasks, {first: sum([failures for _, failures in minutes.values()])})
+            if 0 <= first < points
+            else (0, {})
+        )
+    tasks, trend = 0, dict[int, int]()
+    for minute, (ended, failures) in minutes.items():
+        place = (row.hour * _HOUR_MS + int(minute) * _MINUTE_MS - begin) // step
+        if 0 <= place < points:
+            trend[place] = trend.get(place, 0) + failures
+            tasks += ended
+    return tasks, trend
 
 
 async def failures(call: Call, query: WindowQuery) -> Answer:
@@ -107,7 +134,7 @@ def _shown(group: _Group, registered: int) -> FailureGroup:
         count=group.tasks,
         attempts=group.failures,
         trend=group.trend,
-        servers=[ServerCount(id=name, count=count) for name, count in group.servers.most_common(_SERVERS) if name],
+        servers=[ServerCount(id=name, count=count) for name, count in group.most()],
         server_count=len(group.servers),
         first_at=group.first_at,
         last_at=latest.last_at,
@@ -118,11 +145,12 @@ def _shown(group: _Group, registered: int) -> FailureGroup:
 
 def _advice(group: _Group, registered: int) -> Advice:
     """The first rule that holds."""
-    latest, attempts = group.latest, group.servers.total()
-    server, most = group.servers.most_common(1)[0] if attempts else ("", 0)
+    latest, attempts = group.latest, sum(group.servers.values())
+    servers = group.most()
+    server, most = servers[0] if servers else ("", 0)
     params: dict[str, Any] = {}
     if latest.outcome == Outcome.MISCONFIGURED.value:
-        code, params = "fix_key", {"servers": [name for name, _ in group.servers.most_common(_SERVERS) if name]}
+        code, params = "fix_key", {"servers": [name for name, _ in servers]}
     elif latest.outcome == Outcome.LOST.value:
         code = "lost"
     elif latest.http_status in _WRONG:

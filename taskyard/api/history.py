@@ -48,6 +48,9 @@ def strip_of(changes: Sequence[HealthRow], watched: Sequence[bool], begin: int, 
 
     `changes` of one server by age, those before the window too; `watched` says of each span whether a node decided.
     """
+    if not changes or changes[-1].at <= begin:
+        letter = _LETTERS[changes[-1].status] if changes else _NOBODY
+        return "".join([letter if was_watched else _NOBODY for was_watched in watched])
     letters = []
     place, status = 0, None
     for number, was_watched in enumerate(watched):
@@ -120,7 +123,7 @@ async def history(call: Call, query: WindowQuery) -> Answer:
     def read(store: Store) -> tuple[list[HealthRow], list[bool], list[LoadRow], dict[str, LoadSum]]:
         loads = [row for row in store.figures.loads(view.id, spans) if row.at != at]
         changes = store.figures.health(begin, view.id, _CHANGES_MOST)
-        sums = _sums(store.figures.load_sums(spans, at), present)
+        sums = _sums(node.figures.load_sums(store, spans, at), present)
         return changes, _watched(store, call, begin, step, now), [*loads, *mine], sums
 
     changes, watched, loads, sums = await node.read(read)
@@ -191,7 +194,7 @@ async def fleet(call: Call, query: WindowQuery) -> Answer:
     views = [view for view in node.servers() if view.removing_until is None]
 
     def read(store: Store) -> tuple[dict[str, LoadSum], dict[str, str]]:
-        sums = _sums(store.figures.load_sums(spans, at), present)
+        sums = _sums(node.figures.load_sums(store, spans, at), present)
         watched = _watched(store, call, begin, step, now)
         changes: dict[str, list[HealthRow]] = {}
         for change in store.figures.health(begin, None, _CHANGES_MOST):

@@ -12,6 +12,8 @@ from taskyard.engine.memory import Memory
 from taskyard.engine.rows import HealthRow, LoadRow, SeriesRow
 from taskyard.engine.series import FINE
 from taskyard.host.views import live_counts
+from taskyard.store.figures import LoadSum
+from taskyard.store.port import Store
 
 
 class OverviewPoint(NamedTuple):
@@ -71,6 +73,7 @@ class FiguresView:
     def __init__(self, memory: Callable[[], Memory], now: Callable[[], int]) -> None:
         self._memory = memory
         self._now = now
+        self._sums: dict[int, tuple[int, list[LoadSum]]] = {}
 
     def point(self) -> OverviewPoint:
         """See `overview_point`."""
@@ -85,6 +88,17 @@ class FiguresView:
         """The servers' spans that are not over, and when these began."""
         service = self._memory().service
         return service.at, service.present()
+
+    def load_sums(self, store: Store, begin: int, end: int) -> list[LoadSum]:
+        """The sums of each server's spans that are over, kept until another one is; on a reader's thread.
+
+        Raises `StoreError`.
+        """
+        length = end - begin
+        kept = self._sums.get(length)
+        if kept is None or kept[0] != end:
+            kept = self._sums[length] = end, store.figures.load_sums(begin, end)
+        return kept[1]
 
     def slots(self) -> tuple[int, int]:
         """Slots in use, and all slots, of the servers that may be given tasks."""
