@@ -78,6 +78,7 @@ class Nodes:
         self._servers: dict[str, Server] = {}
         self._reported: set[tuple[str, int]] = set()
         self._told_gone: set[str] = set()
+        self._known: set[str] = set()
         self._lines_lost = True
         self._deposed = False
         self.id = store.nodes.id
@@ -153,7 +154,7 @@ class Nodes:
     def decides(self, snapshot: Snapshot) -> set[tuple[str, int]]:
         """This node has the right to decide: the attempts that others send, or whose ends are on their way."""
         self.deciding = True
-        alive = self.members.alive
+        self._known = alive = self.members.alive
         others = {
             (record.run.task_id, record.run.attempt)
             for record in snapshot.runs
@@ -364,6 +365,11 @@ class Nodes:
         for node in sorted(gone - self._told_gone):
             log.warning("node_gone", node=node)
             self._inbox.adopt(NodeGone(node=node))
+        # One that has left ended what it sent before; but what was given to it while it left, nobody sends.
+        known = {row.id for row in rows if row.id != self.id}
+        for node in sorted(self._known - known - self._told_gone):
+            self._inbox.adopt(NodeGone(node=node))
+        self._known = known
         self._told_gone = set(gone)
         loads = {row.id: row.load for row in rows if not row.draining and row.id not in gone and row.id != self.id}
         if loads or self._deposed or self._hands.memory().loads:
