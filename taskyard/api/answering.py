@@ -18,7 +18,6 @@ from taskyard.api.problems import BROKEN, TIMED_OUT, Kind, Problem
 from taskyard.api.request import Request, Response
 from taskyard.api.stream import Outlet, Stream, Upgraded
 
-HELD_BYTES = 65_536  # of a body that nobody has taken yet; the rest stays in the socket
 _CLOSE = b"connection: close\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 
@@ -184,7 +183,8 @@ class Answering(asyncio.Protocol):
     def _flow(self) -> None:
         """Read on, or leave what comes in the socket."""
         reading = self._reading
-        stop = self._full or len(self._waiting) > 0 or (reading is not None and reading.held > HELD_BYTES)
+        most = self._home.limits.held_bytes  # of a body that nobody has taken yet; the rest stays in the socket
+        stop = self._full or len(self._waiting) > 0 or (reading is not None and reading.held > most)
         if stop is not self._paused and not self._transport.is_closing():
             self._paused = stop
             if stop:
@@ -234,7 +234,7 @@ class Answering(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Enforce the deadlines."""
         transport = self._transport
-        unsent, serving = transport.get_write_buffer_size() > 0, self._serving is not None
+        unsent, serving = transport.get_write_buffer_size(), self._serving is not None
         overdue = self._deadlines.overdue(now, unsent=unsent, paused=self._paused, serving=serving)
         if overdue is Overdue.ABORT:
             self.abort()

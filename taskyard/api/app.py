@@ -38,7 +38,6 @@ from taskyard.api import (
     tasks,
     why,
 )
-from taskyard.api.answering import HELD_BYTES
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
 from taskyard.api.call import NOBODY, Call, Reply
 from taskyard.api.cors import Cors
@@ -122,6 +121,7 @@ class App:
         self._pages = Pages(self._verifier)
         self._cors = Cors(settings.cors_origins, local=settings.dev)
         self._body_most = settings.body_max_bytes
+        self._held_most = node.settings.held_bytes
         self._budget_wait = settings.budget_wait
         self._result_most = settings.result_max_bytes
         table = [
@@ -219,7 +219,7 @@ class App:
         limit = self._result_most if operation.results else self._body_most
         try:
             # Callbacks are not shed: so many bytes are here in any case, and their sender has proved who it is.
-            first = 0 if operation.before is None else HELD_BYTES
+            first = 0 if operation.before is None else self._held_most
             call.raw = await read_body(call.request, limit, self.node, self._budget_wait, first)
         except BodyTooLarge:
             if operation.too_large is not None:

@@ -12,10 +12,10 @@ from typing import cast
 
 import httptools
 
-from taskyard.api.answering import HELD_BYTES, Answering, Home
+from taskyard.api.answering import Answering, Home, log
 from taskyard.api.deadlines import Phase
 from taskyard.api.heads import fields, size_of, target, wants_websocket, without_upgrade, words
-from taskyard.api.problems import BAD_REQUEST, OVERLOADED, Kind
+from taskyard.api.problems import BAD_REQUEST, BROKEN, OVERLOADED, Kind
 from taskyard.api.request import Request
 
 HEAD_TOO_LARGE = Kind(431, "Request head too large")
@@ -23,6 +23,10 @@ HEAD_TOO_LARGE = Kind(431, "Request head too large")
 
 class _HeadTooLarge(Exception):
     """The head has too many lines or bytes."""
+
+
+class _Unfit(Exception):
+    """The head is none of a request, for this reason."""
 
 
 class Connection(Answering):
@@ -84,8 +88,14 @@ class Connection(Answering):
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, _HeadTooLarge):
+            cause = error.__context__  # what a callback of ours raised
+            if isinstance(cause, _HeadTooLarge):
                 self._refuse_head()
+            elif isinstance(cause, _Unfit):
+                self._refuse(BAD_REQUEST, str(cause))
+            elif isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
+                log.error("request failed while it was read", exc_info=cause)
+                self._refuse(BROKEN, "")
             else:
                 self._refuse(BAD_REQUEST, f"this is not valid HTTP/1.1: {words(error)}")
         else:
@@ -137,6 +147,9 @@ class Connection(Answering):
         # The exact size counts only where what came could be too much.
         if len(lines) > self._lines_most or (self._fed + self._first > most < size_of(self._url, lines)):
             raise _HeadTooLarge
+        named = fields(lines)
+        if parser.get_http_version() == "1.1" and b"," in named.get(b"host", b","):
+            raise _Unfit("an HTTP/1.1 request has one Host header")
         if parser.should_upgrade():
             return  # see `_feed`: the head comes again
         self._deadlines.begin(Phase.BODY, self._deadlines.heard)
@@ -146,7 +159,7 @@ class Connection(Answering):
             parser.get_method().decode("ascii"),
             path,
             query,
-            fields(lines),
+            named,
             self._peer,
             self._awaited,
             self._flow,
@@ -170,7 +183,7 @@ class Connection(Answering):
             self.abort()
         elif self._reading is not None:
             self._reading.feed(body)
-            if self._reading.held > HELD_BYTES:
+            if self._reading.held > self._home.limits.held_bytes:
                 self._flow()
 
     def on_message_complete(self) -> None:

@@ -4,8 +4,8 @@
 |---|---|
 | a request's head comes | `head_timeout` for the whole |
 | its body comes | `body_timeout` and 1 s for each 64 KiB so far; `idle_timeout` without one byte |
-| its body still comes when it is answered | 2 s and 1 MiB |
-| the client takes the answer | `write_timeout` since it last had taken all there was |
+| its body still comes when it is answered | `rest_timeout`, `rest_max_bytes` |
+| the client takes the answer | `write_timeout` since it last had taken all there was, and 1 s for each 64 KiB it took |
 | nothing is asked | `keep_alive` |
 """
 
@@ -15,10 +15,7 @@ from enum import Enum
 
 from taskyard.api.limits import Limits
 
-BODY_STEP = 65_536  # each so many bytes of a body give it one more second
-# What an answered request may still send, so that its client comes to read the answer.
-REST_S = 2.0
-REST_BYTES = 1 << 20
+STEP = 65_536  # each so many bytes, of a body or of what is taken of an answer, give one more second
 SWEEP_S = 1.0
 
 
@@ -41,12 +38,13 @@ class Overdue(Enum):
 class Deadlines:
     """Of one connection. Times are the loop's, in seconds; `heard` is when the last byte came."""
 
-    __slots__ = ("_began", "_body_bytes", "_limits", "_stuck", "heard", "phase")
+    __slots__ = ("_began", "_body_bytes", "_limits", "_stuck", "_taken", "_unsent", "heard", "phase")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
         self._began = now
         self._stuck: float | None = None
+        self._unsent = self._taken = 0
         self._body_bytes = 0
         self.heard = now
         self.phase = Phase.HEAD
@@ -58,30 +56,33 @@ class Deadlines:
     def body(self, size: int) -> bool:
         """Some of a body came; false when it is the rest of one, and too much of it."""
         self._body_bytes += size
-        return self.phase is not Phase.REST or self._body_bytes <= REST_BYTES
+        return self.phase is not Phase.REST or self._body_bytes <= self._limits.rest_bytes
 
     def taken(self) -> None:
         """The client has taken all that was written."""
         self._stuck = None
 
-    def overdue(self, now: float, *, unsent: bool, paused: bool, serving: bool) -> Overdue | str | None:
+    def overdue(self, now: float, *, unsent: int, paused: bool, serving: bool) -> Overdue | str | None:
         """What to do about what is overdue: to end, or to say this; asked once in `SWEEP_S`.
 
-        `unsent`: the client has not taken all that was written. `paused`: we do not read. `serving`: a request is
+        `unsent`: bytes written that the client has not taken. `paused`: we do not read. `serving`: a request is
         being answered.
         """
         limits, phase = self._limits, self.phase
         if not unsent:
             self._stuck = None
         elif self._stuck is None:
-            self._stuck = now
-        elif now - self._stuck >= limits.write_s:
-            return Overdue.ABORT
+            self._stuck, self._taken = now, 0
+        else:
+            self._taken += max(0, self._unsent - unsent)
+            if now - self._stuck >= limits.write_s + self._taken / STEP:
+                return Overdue.ABORT
+        self._unsent = unsent
         waited = now - self._began
         if phase is Phase.NOTHING:
             return Overdue.CLOSE if not serving and waited >= limits.keep_s else None
         if phase is Phase.REST:
-            return Overdue.CLOSE if waited >= REST_S else None
+            return Overdue.CLOSE if waited >= limits.rest_s else None
         if paused:  # nothing can come: it is we who are slow
             self.heard = now
             self._began += SWEEP_S
@@ -91,6 +92,6 @@ class Deadlines:
                 return f"the request's head did not come within {limits.head_s:g} s"
         elif now - self.heard >= limits.idle_s:
             return f"nothing of the request's body came for {limits.idle_s:g} s"
-        elif waited >= limits.body_s + self._body_bytes / BODY_STEP:
+        elif waited >= limits.body_s + self._body_bytes / STEP:
             return f"the request's body did not come within {limits.body_s:g} s and 1 s per 64 KiB"
         return None

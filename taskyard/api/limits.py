@@ -19,6 +19,9 @@ class Limits:
     idle_s: float
     write_s: float
     keep_s: float
+    rest_s: float
+    rest_bytes: int
+    held_bytes: int
     head_lines: int
     head_bytes: int
     connections: int
@@ -35,6 +38,9 @@ class Limits:
             settings.idle_timeout / 1000,
             settings.write_timeout / 1000,
             settings.keep_alive / 1000,
+            settings.rest_timeout / 1000,
+            settings.rest_max_bytes,
+            settings.held_bytes,
             settings.head_lines,
             settings.head_max_bytes,
             connections_within(descriptors()) if settings.connections is None else settings.connections,

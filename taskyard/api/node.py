@@ -135,11 +135,16 @@ async def start(settings: Settings) -> Running:
         bulk, live = BulkJobs(node), Hub(node)
         server = HttpServer(App(node, bulk, live), settings)
         await node.start([listener.getsockname()[:2] for listener in sockets])
+        try:
+            await server.start_on(sockets)
+        except BaseException:
+            await server.stop(0)
+            await node.stop()
+            raise
     except BaseException:
         for listener in sockets:
             listener.close()
         raise
-    await server.start_on(sockets)
     log.info("listening", host=settings.host, port=port, url=settings.public_base())
     return Running(node, server, bulk, live, port)
 

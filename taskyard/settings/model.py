@@ -131,7 +131,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         30 * SECOND
     )
     idle_timeout: Annotated[int, _is("duration", "Within a request, without one byte.", 100, HOUR)] = 10 * SECOND
-    write_timeout: Annotated[int, _is("duration", "A client's taking of an answer.", 100, HOUR)] = 60 * SECOND
+    write_timeout: Annotated[
+        int, _is("duration", "A client's taking of an answer, and 1 s more for each 64 KiB it takes.", 100, HOUR)
+    ] = 60 * SECOND
+    rest_timeout: Annotated[
+        int, _is("duration", "The rest of a body that is answered already, so that its answer is read.", 0, HOUR)
+    ] = 2 * SECOND
+    rest_max_bytes: Annotated[int, _is("size", "The rest of a body that is answered already.", 0, GIB)] = 8 * MIB
+    held_bytes: Annotated[
+        int, _is("size", "A body's part that waits to be read; then its socket is not.", KIB, GIB)
+    ] = 64 * KIB
     budget_wait: Annotated[int, _is("duration", "A body's wait for room in `memory_budget`; then 503.", 0, HOUR)] = (
         5 * SECOND
     )

@@ -1,5 +1,6 @@
 """Slow and rude peers, the limits of a connection, and how a node starts and stops."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
 from taskyard.api.node import bind
+from taskyard.api.server import HttpServer
 from taskyard.host.errors import StartError
 from taskyard.settings import Settings
 from tests.contract.api.yard import PATIENCE_S, SECRET, Yard, eventually, fresh, read_all, token
@@ -108,6 +111,19 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(own_yard: Callable[..
         eventually(lambda: yard.on_loop(lambda: len(server.connections)) == 0)
 
 
+def test_an_early_answer_is_read_by_who_sends_a_large_body_to_its_end(own_yard: Callable[..., Yard]) -> None:
+    """It sends all before it reads; to close, or to reset, before that would cost it the answer."""
+    yard = own_yard(rest_timeout=60_000)
+    length = Settings().body_max_bytes + 6_000_000
+    data = yard.raw(post(length, b"Connection: close\r\n") + b"x" * length)
+    assert answer_of(data)[0] == 413
+    # Past `rest_max_bytes` it is cut off.
+    with connect(yard) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(post(10**9))
+        while True:
+            connection.sendall(b"x" * 1_000_000)
+
+
 def test_a_slow_call_is_not_cut_off(own_yard: Callable[..., Yard]) -> None:
     yard = own_yard(head_timeout=500, body_timeout=500, idle_timeout=500, write_timeout=500)
     body = BODY[:-1] + b',"async":false,"wait":2500}'
@@ -132,6 +148,29 @@ def test_a_connection_on_which_nothing_is_asked_is_closed(own_yard: Callable[...
     with connect(yard) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read_all(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n", b"Connection: upgrade\r\nUpgrade: x\r\n"])
+def test_a_request_has_one_host(yard: Yard, hosts: bytes) -> None:
+    code, body = answer_of(yard.raw(b"GET /health HTTP/1.1\r\n" + hosts + b"\r\n"))
+    assert code == 400
+    assert "Host" in body["details"]
+    assert yard.raw(b"GET /health HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_a_fault_of_the_nodes_own_while_a_request_is_read_is_500_and_logged(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(url: bytes) -> tuple[str, bytes]:
+        raise RuntimeError("a mistake")
+
+    with monkeypatch.context() as planted, structlog.testing.capture_logs() as logged:
+        planted.setattr("taskyard.api.connection.target", broken)
+        code, body = answer_of(yard.raw(b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"))
+    assert (code, set(body)) == (500, {"error", "requestId"})
+    (line,) = [line for line in logged if line["log_level"] == "error"]
+    assert isinstance(line["exc_info"], RuntimeError)
+    assert yard.client().get("/health").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -313,6 +352,18 @@ def test_a_second_node_on_one_directory_is_refused(tmp_path: Path) -> None:
         Yard(tmp_path / "data")
     assert first.client().get("/ready").status_code == 200
     first.stop()
+
+
+def test_a_server_that_cannot_listen_leaves_no_node_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(server: HttpServer, sockets: object) -> None:
+        raise OSError("no more descriptors")
+
+    with monkeypatch.context() as planted:
+        planted.setattr(HttpServer, "start_on", fails)
+        with pytest.raises(OSError, match="descriptors"):
+            Yard(tmp_path / "data")
+    # The data folder is free again.
+    Yard(tmp_path / "data").stop()
 
 
 SCRIPT = """
