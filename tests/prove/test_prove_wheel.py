@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
+from taskyard.prove.proof import Unable, workplace
 from tests.prove.test_prove_report import Page
 from tests.support.nodes import ROOT, until
 
@@ -26,19 +28,28 @@ SHORT = ("--minutes", "0.1", "--seed", str(SEED), "--report", "report")
 
 @pytest.fixture(scope="module")
 def taskyard(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command, installed from a wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
+    """The command, installed from a wheel, once for all processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "wheel"
+    with FileLock(f"{folder}.lock"):
+        return _installed(folder)
+
+
+def _installed(folder: Path) -> Path:
+    python = folder / "venv" / "bin" / "python"
+    if (folder / "whole").exists():
+        return python.with_name("taskyard")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--no-input"]
     alone = ["--no-deps", "--no-index"]
     _done([*pip, "wheel", *alone, "--no-build-isolation", "-w", str(folder), str(ROOT)])
     _done([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")])
-    python = folder / "venv" / "bin" / "python"
     _done([*pip, "--python", str(python), "install", *alone, *map(str, folder.glob("*.whl"))])
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
     # What it depends on, from here; the checkout is not found that way.
     (site / "depends.pth").write_text(sysconfig.get_path("purelib") + "\n")
     told = _done([str(python), "-P", "-c", "import taskyard; print(taskyard.__file__)"], cwd=folder)
     assert Path(told.strip()).is_relative_to(site)
+    (folder / "whole").touch()
     return python.with_name("taskyard")
 
 
@@ -153,6 +164,15 @@ def test_a_lost_task_turns_the_report_red(taskyard: Path, tmp_path: Path) -> Non
     assert any("acknowledged but missing" in word for word in html.words)
     assert len(list((tmp_path / "report").glob("evidence-*/torture/evidence/taskyard.db"))) == 1
     assert _running(tmp_path) == []
+
+
+def test_too_little_room_is_said_and_nothing_is_made(tmp_path: Path) -> None:
+    with (
+        pytest.raises(Unable, match=r"MiB of room, and \d+ MiB are needed .* make room, or name"),
+        workplace(tmp_path / "not" / "there", minutes=1e9),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_ends_it_and_leaves_nothing(taskyard: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from taskyard.prove.torture.field import Field
 from taskyard.prove.torture.journal import line_of
 from taskyard.prove.torture.network import Network
 from taskyard.prove.torture.schedule import (
+    DESCRIPTORS,
     DISK,
     FREEZE,
     FREEZE_BACKEND,
@@ -34,6 +36,8 @@ RATE = 200
 SLOTS = 8
 LINGER_MS = 500
 SETTINGS = {"LINGER": f"{LINGER_MS}ms", "TASKYARD_BALLAST": "4MiB"}
+# Only Linux sets another process's limits.
+CAN_LIMIT = hasattr(resource, "prlimit")
 # No other descriptor than the standard ones may be made.
 DESCRIPTORS_LEFT = 3
 # How long a machine with other things to do may need until the node answers, or says that its store is away.
@@ -73,12 +77,13 @@ class Ordeal:
         self._say = say
         self._evidence = Evidence(folder / "evidence")
         self._stack = ExitStack()
-        self._without = frozenset() if disk else frozenset({DISK})
+        self._without = frozenset({*([] if disk else [DISK]), *([] if CAN_LIMIT else [DESCRIPTORS])})
         self._disk = disk
         self._network: Network
         self._field: Field
         self._began: float
         self.kills = 0
+        self.acts: Counter[str] = Counter()
 
     def __enter__(self) -> Ordeal:
         self._evidence.folder.mkdir(parents=True)
@@ -127,6 +132,8 @@ class Ordeal:
         self._field.node.kill()
 
     def _act(self, act: Act) -> None:
+        self.acts[act.fault] += 1
+        self.acts["a storm on the network"] += act.storm
         self._network.storm(act.storm)
         time.sleep(act.before_s)
         self._field.check()

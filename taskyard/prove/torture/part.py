@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 from taskyard.prove.processes import Trouble
 from taskyard.prove.report.model import Part
 from taskyard.prove.torture.evidence import Evidence
-from taskyard.prove.torture.ordeal import RATE, SLOTS, Ordeal, timeline
+from taskyard.prove.torture.ordeal import CAN_LIMIT, RATE, SLOTS, Ordeal, timeline
 from taskyard.prove.watch import Watch
 
 TITLE = "The torture"
@@ -42,18 +42,22 @@ def prove(folder: Path, seed: int, seconds: float, watch: Watch, *, kills: int, 
     part.tried = [
         "A real node on this disk, a client, three kinds of backends with "
         f"{SLOTS} slots each, and a proxy between all of them; {rate:g} tasks a second.",
-        "The node was killed with SIGKILL, at work and while it started, was told to stop, was frozen and had no file "
-        "descriptors left; a backend was frozen; the network delayed, cut and reset connections.",
+        "Faults as the seed drew them (how often, stands below): the node is killed with SIGKILL, at work or while it "
+        "starts, is told to stop, is frozen, has no file descriptors left; a backend is frozen; the network delays, "
+        "cuts and resets connections.",
         "Each program wrote what it saw to a log of its own and synced it; two judges that share no code with Taskyard "
         "compared these logs with the database.",
     ]
     part.untold = ["what a full disk does: none was filled here (the tests of Taskyard fill one)"]
+    if not CAN_LIMIT:
+        part.untold.append("what a want of file descriptors does: this system sets no limits for another process")
     try:
         with Ordeal(folder, seed, rate=rate, say=watch.tell) as ordeal:
             ordeal.run(seconds, kills)
             evidence = ordeal.evidence()
         watch.tell("the judges look at what is left")
         judge(part, evidence)
+        part.figures["faults"] = ", ".join(f"{times} × {name}" for name, times in sorted(ordeal.acts.items()))
         told = {**part.figures, **part.zeros}
         part.headline = (
             f"{told.get('acknowledged', 0):,} tasks through {told.get('kills', 0)} kills, "
