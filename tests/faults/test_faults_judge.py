@@ -108,6 +108,15 @@ TAMPERINGS: dict[str, tuple[Callable[[Evidence], None], str]] = {
         _sql("UPDATE stats_hour SET completed = completed + 1 WHERE scope = 'yard'"),
         "counted otherwise",
     ),
+    "an end is missing from the tasks that are kept": (
+        _sql("UPDATE stats_hour SET completed = completed - 1 WHERE scope = 'kept' AND key = ''"),
+        "shown otherwise",
+    ),
+    "a second is missing": (
+        _sql("DELETE FROM series WHERE step = 1000 AND at = (SELECT max(at) FROM series WHERE step = 1000)"),
+        "shown otherwise",
+    ),
+    "a failure was grouped twice": (_sql("UPDATE failure_group SET tasks = tasks + 1"), "shown otherwise"),
     "the client was told of another end": (
         _add("client.log", "end", status="CANCELLED"),
         "the client was told otherwise",

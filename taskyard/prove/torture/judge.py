@@ -37,7 +37,7 @@ LOST = {
     "a callback was told 200, its result is not kept",
     "a callback was told 200, its failure is not kept",
 }
-TWICE = {"one key, two tasks", "two results", "the client was told otherwise", "counted otherwise"}
+TWICE = {"one key, two tasks", "two results", "the client was told otherwise", "counted otherwise", "shown otherwise"}
 
 
 class Task(NamedTuple):
@@ -85,6 +85,18 @@ class Logs:
                 self.failed.add(attempt)
 
 
+COUNTED = ("created", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
+_KEPT = """SELECT sum(created), sum(completed), sum(failed), sum(cancelled), sum(timed_out)
+    FROM stats_hour WHERE scope = 'kept' AND key = ''"""
+_SERIES = """WITH l AS (
+        SELECT max(at) / 12000 * 12000 AS middle, max(at) / 288000 * 288000 AS coarse FROM series WHERE step = 1000
+    )
+    SELECT sum(submitted), sum(completed), sum(failed), sum(cancelled), sum(timed_out) FROM series, l
+    WHERE step = 1000 AND at >= middle
+        OR step = 12000 AND at >= coarse AND at < middle
+        OR step = 288000 AND at < coarse"""
+
+
 class Store:
     """What the database holds."""
 
@@ -104,7 +116,7 @@ class Store:
         ).fetchall()
         self.counted: dict[str, int] = dict(
             zip(
-                ("created", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"),
+                COUNTED,
                 ask(
                     "SELECT sum(created), sum(completed), sum(failed), sum(cancelled), sum(timed_out)"
                     " FROM stats_hour WHERE scope = 'yard'"
@@ -112,6 +124,13 @@ class Store:
                 strict=True,
             )
         )
+        # The same twice more: as the tasks that are kept, and folded from the last second into 12 s, 288 s and all.
+        self.shown: dict[str, dict[str, int]] = {
+            "kept": dict(zip(COUNTED, ask(_KEPT).fetchone(), strict=True)),
+            "series": dict(zip(COUNTED, ask(_SERIES).fetchone(), strict=True)),
+        }
+        self.failed = {task for (task,) in ask("SELECT task_id FROM failed_task")}
+        (self.grouped,) = ask("SELECT coalesce(sum(tasks), 0) FROM failure_group").fetchone()
         database.close()
 
 
@@ -261,6 +280,14 @@ def _counted(store: Store) -> Iterator[str]:
     for name, count in store.counted.items():
         if count != recount[name]:
             yield f"counted otherwise: {count} {name}, found {recount[name]}"
+    for what, counts in store.shown.items():
+        for name, count in counts.items():
+            if count != recount[name]:
+                yield f"shown otherwise: {what}: {count} {name}, found {recount[name]}"
+    failed = {task.id for task in store.tasks.values() if NAMES.get(task.status) in ("FAILED", "TIMEOUT")}
+    if store.failed != failed or store.grouped != len(failed):
+        told = f"{len(store.failed)} in groups that tell of {store.grouped}"
+        yield f"shown otherwise: failures: {told}, found {len(failed)}"
 
 
 def main(database: str, client: str, *backends: str) -> int:
