@@ -26,6 +26,13 @@ class RetryBudget:
         self._dispatches = [0] * _BUDGET_SECONDS
         self._retries = [0] * _BUDGET_SECONDS
 
+    def copy(self) -> RetryBudget:
+        """One that stands where this one stands."""
+        twin = RetryBudget()
+        twin._second = self._second
+        twin._dispatches, twin._retries = self._dispatches.copy(), self._retries.copy()
+        return twin
+
     def _advance(self, now: int) -> int:
         second = now // 1000
         for passed in range(max(self._second + 1, second - _BUDGET_SECONDS + 1), second + 1):

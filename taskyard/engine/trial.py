@@ -1,0 +1,116 @@
+"""A copy of the scheduler on which something can be tried: all servers, and what is served before one task.
+
+The copy is a memory of its own, so that the very match can be run on it; nothing done to it is felt by the original.
+Of each flow it holds no more than the slots that a trial opens could take, and says by a tail that more is there.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from random import Random
+
+from taskyard.domain.fleet import Flow, Lane
+from taskyard.domain.outcomes import Status
+from taskyard.domain.server import AWAY, Server
+from taskyard.domain.task import Task
+from taskyard.engine.matching import match
+from taskyard.engine.memory import Memory
+from taskyard.engine.plan import Found
+from taskyard.engine.turn import Turn
+
+
+class Picture:
+    """What trials for one ready task need of a memory at the time `now` (int ms), copied once; it may move on then.
+
+    `depth` is how many tasks of a flow are taken at most. `whole` says that the task itself is among them.
+    """
+
+    def __init__(self, memory: Memory, task: Task, now: int, depth: int) -> None:
+        self.now = now
+        self.task = task
+        self.limits = memory.limits
+        self.node = memory.node
+        self.draining = memory.draining
+        self.policy = memory.fleet.policy.name
+        self.servers = [_twin(server) for server in memory.fleet.servers.values()]
+        self.flows: list[_Flow] = []
+        self.size = 0
+        for lane in memory.fleet.lanes.values():
+            for flow in lane.flows.values():
+                if flow.count and (taken := _Flow(flow, task, depth)).matters:
+                    self.flows.append(taken)
+                    self.size += len(taken.tasks)
+        self.whole = any(entry is task for flow in self.flows for entry in flow.tasks)
+
+
+class _Flow:
+    """The tasks of a flow up to one task's rank, `tail` the rank of the first that was left out."""
+
+    def __init__(self, flow: Flow, task: Task, depth: int) -> None:
+        self.lane, self.avoid, self.limit_key = flow.lane, flow.avoid, flow.limit_key
+        self.budget = flow.lane.pool.budget.copy()
+        self.tail = flow.window.tail
+        self.tasks: list[Task] = []
+        for level in flow.window.levels():
+            for entry in level:
+                if entry.rank > task.rank:
+                    return
+                if len(self.tasks) == depth:
+                    self.tail = entry.rank
+                    return
+                self.tasks.append(entry)
+
+    @property
+    def matters(self) -> bool:
+        return bool(self.tasks) or self.tail is not None
+
+
+class Trial:
+    """A scheduler made of a picture: change its `servers`, then see whether the task starts."""
+
+    def __init__(self, picture: Picture, rank: int | None = None) -> None:
+        """With `rank` the task stands there in place of where it stood."""
+        self._now = picture.now
+        self.memory = Memory(picture.limits, picture.node)
+        self.memory.draining = picture.draining
+        self.fleet = self.memory.fleet
+        self.fleet.use_policy(picture.policy)
+        for server in picture.servers:
+            self.change(_twin(server))
+        for flow in picture.flows:
+            lane = self.fleet.lane(flow.lane.capabilities, flow.lane.group, flow.lane.pin)
+            lane.pool.budget = flow.budget.copy()
+            for entry in flow.tasks:
+                twin = copy(entry)
+                if entry is picture.task:
+                    self._task = twin
+                    twin.rank = entry.rank if rank is None else rank
+                self._enter(twin, lane)
+            known = self.fleet.flow(lane, flow.avoid, flow.limit_key)
+            if flow.tail is not None:
+                known.window.tail = flow.tail
+                known.count += 1
+                self.fleet.announce(known)
+
+    def _enter(self, task: Task, lane: Lane) -> None:
+        task.lane, task.flow, task.run, task.payload = lane, None, None, ""
+        task.in_window = task.in_wakes = False
+        self.memory.enqueue(task)
+
+    def change(self, server: Server) -> None:
+        """Take note of a server that is new or was changed."""
+        self.fleet.place(server)
+        self.fleet.refresh(server, self._now)
+
+    def starts(self) -> bool:
+        """Run the match of one turn; whether it gave the task a slot."""
+        match(Turn(self.memory, self._now, Random(0), Found()))
+        return self._task.status is Status.PROCESSING
+
+
+def _twin(server: Server) -> Server:
+    twin = copy(server)
+    twin.runs, twin.health = set(server.runs), copy(server.health)
+    twin.cls = None
+    twin.known_tier, twin.known_open, twin.known_serving = AWAY, False, False
+    return twin
