@@ -14,15 +14,16 @@ COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-emit-ind
 KEEP ?=
 # Where make install puts it.
 PREFIX ?=
-# Tests share the machine with the processes they start.
-WORKERS ?= 2
+# Tests share two cores with the processes they start; while some wait, others work. Each takes from the others when it
+# has nothing left to do, so that all end together.
+WORKERS ?= 3
 # How many seeds make simulate runs, from SEED (1) on.
 SEEDS ?= 200
 # How long make torture takes, and by which schedule; without a SEED by another one each time.
 MINUTES ?= 5
 SEED ?=
 # One of them alone: make bench BENCH=main_job
-BENCH ?= main_job transport store retention backup
+BENCH ?= main_job transport store retention backup events
 
 .DEFAULT_GOAL := help
 .PHONY: help venv install test-venv tools demo test test-quick simulate torture power lint bench docs lock clean
@@ -62,7 +63,7 @@ demo: venv ## a node, three backend servers and a mixed load, live (KEEP=1: stay
 	@$(BIN)/taskyard demo $(if $(KEEP),--keep)
 
 test: test-venv tools lint ## everything: lint, types, contracts, all tests
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-quick: test-venv ## the tests of pure code: seconds
 	$(BIN)/pytest tests/unit
