@@ -63,9 +63,15 @@ def trouble(store: Store, settings: Settings, lately: Sequence[SeriesRow]) -> Tr
     )
 
 
-def attention(call: Call, now: int, troubles: Trouble | None = None) -> tuple[list[Attention], int]:
-    """The worst of what needs a person, and how many more there are; without `troubles`, of what memory knows."""
-    views = [view for view in call.node.servers() if view.removing_until is None]
+def attention(
+    call: Call, now: int, troubles: Trouble | None = None, views: Sequence[ServerView] | None = None
+) -> tuple[list[Attention], int]:
+    """The worst of what needs a person, and how many more there are.
+
+    Without `troubles`, of what memory knows; `views` are all servers, those that are being removed excepted.
+    """
+    if views is None:
+        views = [view for view in call.node.servers() if view.removing_until is None]
     found = [*_node(call, views), *_lanes(call), *_servers(call, now, views), *_caller(call, now)]
     if troubles is not None:
         found += _told(call, troubles)

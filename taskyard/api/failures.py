@@ -42,17 +42,24 @@ class _Group:
     first_at: int
     trend: list[int]
     tasks: int = 0
-    servers: dict[str, int] = field(default_factory=dict)
-    samples: list[str] = field(default_factory=list)
+    rows: list[FailureRow] = field(default_factory=list)
 
     @property
     def failures(self) -> int:
         return sum(self.trend)
 
-    def most(self) -> list[tuple[str, int]]:
-        """The servers with most of its attempts."""
-        known = [(name, count) for name, count in self.servers.items() if name]
-        return sorted(known, key=lambda entry: (-entry[1], entry[0]))[:_SERVERS]
+    def servers(self) -> list[tuple[str, int]]:
+        """Its attempts by server, the most first; '' stands for those that were not counted each."""
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            for name, count in _by_server(row.servers).items():
+                counts[name] = counts.get(name, 0) + count
+        return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+
+    def samples(self) -> list[str]:
+        """Its latest tasks."""
+        found = {task_id for row in self.rows[-_SAMPLES:] for task_id in _ids(row.samples)}
+        return sorted(found, reverse=True)[:_SAMPLES]
 
 
 def grouped(rows: Iterable[FailureRow], begin: int, points: int, step: int) -> list[_Group]:
@@ -71,10 +78,7 @@ def grouped(rows: Iterable[FailureRow], begin: int, points: int, step: int) -> l
         for place, failures in trend.items():
             group.trend[place] += failures
         group.tasks += tasks
-        servers = group.servers
-        for name, count in _by_server(row.servers).items():
-            servers[name] = servers.get(name, 0) + count
-        group.samples += _ids(row.samples)
+        group.rows.append(row)
     return sorted(groups.values(), key=lambda group: (-group.tasks, -group.failures, group.latest.id))
 
 
@@ -123,7 +127,8 @@ async def failures(call: Call, query: WindowQuery) -> Answer:
 
 
 def _shown(group: _Group, registered: int) -> FailureGroup:
-    latest = group.latest
+    latest, servers = group.latest, group.servers()
+    named = [(name, count) for name, count in servers if name]
     return FailureGroup(
         id=latest.id,
         type=latest.type,
@@ -134,28 +139,26 @@ def _shown(group: _Group, registered: int) -> FailureGroup:
         count=group.tasks,
         attempts=group.failures,
         trend=group.trend,
-        servers=[ServerCount(id=name, count=count) for name, count in group.most()],
-        server_count=len(group.servers),
+        servers=[ServerCount(id=name, count=count) for name, count in named[:_SERVERS]],
+        server_count=len(servers),
         first_at=group.first_at,
         last_at=latest.last_at,
-        samples=list(dict.fromkeys(sorted(group.samples, reverse=True)))[:_SAMPLES],
-        advice=_advice(group, registered),
+        samples=group.samples(),
+        advice=_advice(latest, named, sum(count for _, count in servers), registered),
     )
 
 
-def _advice(group: _Group, registered: int) -> Advice:
+def _advice(latest: FailureRow, servers: list[tuple[str, int]], attempts: int, registered: int) -> Advice:
     """The first rule that holds."""
-    latest, attempts = group.latest, sum(group.servers.values())
-    servers = group.most()
     server, most = servers[0] if servers else ("", 0)
     params: dict[str, Any] = {}
     if latest.outcome == Outcome.MISCONFIGURED.value:
-        code, params = "fix_key", {"servers": [name for name, _ in servers]}
+        code, params = "fix_key", {"servers": [name for name, _ in servers[:_SERVERS]]}
     elif latest.outcome == Outcome.LOST.value:
         code = "lost"
     elif latest.http_status in _WRONG:
         code, params = "fix_task", {"status": latest.http_status}
-    elif registered > 1 and server and most >= _ONE_SERVER * attempts and attempts > 1:
+    elif registered > 1 and most > 1 and most >= _ONE_SERVER * attempts:
         code, params = "one_server", {"server": server, "count": most, "of": attempts}
     elif (
         latest.outcome == Outcome.TIMEOUT.value

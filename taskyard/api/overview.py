@@ -41,7 +41,7 @@ async def overview(call: Call, query: wire.WindowQuery) -> Answer:
     for view in views:
         by_status[view.status] = by_status.get(view.status, 0) + 1
     used, total = node.figures.slots()
-    shown, more = attention(call, now, troubles)
+    shown, more = attention(call, now, troubles, views)
     ended = totals.completed + totals.failed + totals.timeout
     return wire.Overview(
         as_of=now,
