@@ -10,16 +10,27 @@ from taskyard.api.operation import NO_QUERY, USERS, NoQuery, Operation
 from taskyard.api.problems import CONFLICT
 from taskyard.api.tasks import no_task, task_id_of
 from taskyard.api.views import status_of, words_of
-from taskyard.api.words import Language, language, told
+from taskyard.api.words import Language, language, told, would
 from taskyard.domain.outcomes import Outcome, Status
 from taskyard.engine.funnel import Left
 from taskyard.engine.position import Ahead
+from taskyard.engine.remedy import Kind, Remedy
 from taskyard.engine.rows import AttemptRow, Record
 from taskyard.engine.why import Code, Reason
-from taskyard.host.port import NodePort, WaitingLanes, WaitingTask
+from taskyard.host.port import NodePort, ServerView, WaitingLanes, WaitingTask
 from taskyard.store.port import Store
 from taskyard.wire.base import Answer
-from taskyard.wire.why import Action, FunnelStep, Lanes, LeftOut, OtherLanes, OtherReason, WaitingLane, Why
+from taskyard.wire.why import (
+    Action,
+    FunnelStep,
+    Lanes,
+    LeftOut,
+    OtherLanes,
+    OtherReason,
+    WaitingLane,
+    Why,
+    WouldStart,
+)
 
 LANES_MOST = 50
 # What the store may be asked to count for a position: in so many flows, so many tasks in all. About 10 ms.
@@ -74,6 +85,7 @@ async def _shown(call: Call, record: Record, last: AttemptRow | None, waits: Wai
         also=[OtherReason(code=other.code, params=other.params) for other in also],
         funnel=[_step(left) for left in funnel],
         position=None if before is None else before + 1,
+        would_start=None if (found := await node.remedy(waits)) is None else _would_start(call, record, found, words),
         actions=list(_actions(node, record, [reason, *also], admin=call.admin)),
     )
 
@@ -95,6 +107,35 @@ async def _counted(node: NodePort, ahead: Ahead) -> int | None:
 
     found = await node.read(read)
     return None if found == _COUNTED_MOST else ahead.known + found
+
+
+def _would_start(call: Call, record: Record, found: Remedy, words: Language) -> WouldStart:
+    """What would start it, and the call that does it: on servers an admin's, on the task its owner's."""
+    params: dict[str, Any] = {}
+    action = None
+    server = call.node.server(found.server_id)
+    if found.kind is Kind.PRIORITY:
+        params = {"priority": record.task.priority + found.more}
+        action = _again(record, params)
+    else:
+        params = {"server": found.server_id}
+        if found.kind is Kind.SLOTS:
+            params |= {"more": found.more}
+        elif found.kind is Kind.CAPABILITY:
+            params |= {"capability": found.capability}
+        if server is not None and call.admin:
+            action = _remedy(found, server)
+    return WouldStart(code=found.kind, params=params, text=would(found.kind, params, words), action=action)
+
+
+def _remedy(found: Remedy, server: ServerView) -> Action:
+    """The call that changes a server."""
+    if found.kind is Kind.SLOTS:
+        return _change("raise_limit", server.id, {"maxConcurrent": server.max_concurrent + found.more})
+    if found.kind is Kind.CAPABILITY:
+        return _change("add_capability", server.id, {"capabilities": [*server.capabilities, found.capability]})
+    path = f"/api/servers/{server.id}/maintenance"
+    return Action(code="end_maintenance", method="POST", path=path, body={"maintenance": False})
 
 
 def _step(left: Left) -> FunnelStep:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from taskyard.engine.remedy import Kind
 from taskyard.engine.why import Code, Reason
 
 _SECOND_MS = 1000
@@ -63,6 +64,11 @@ ENGLISH = Language(
         "full_one_ahead": "{servers}, the only one that can, is full ({used} of {slots}). {ahead} ahead.",
         "next": "A slot is free: it starts in the next turn.",
         "not_deciding": "No task is started: the node {state}.",
+        "more_slots": "It would start now with {more} more slots on {server}.",
+        "more_slots_one": "It would start now with one more slot on {server}.",
+        "more_capability": "It would start now if {server} had {capability}.",
+        "higher_priority": "It would start now at priority {priority}.",
+        "end_maintenance": "It would start now if {server} came back from maintenance.",
     },
     {
         "removed": "is being removed",
@@ -126,6 +132,11 @@ CHINESE = Language(
         "full_one_ahead": "唯一能做的 {servers} 满了（{used}/{slots}），前面有 {ahead} 个。",
         "next": "有空位，下一轮就开始。",
         "not_deciding": "不再开始任务：节点{state}。",
+        "more_slots": "若 {server} 再多 {more} 个槽位，它会立即开始。",
+        "more_slots_one": "若 {server} 再多一个槽位，它会立即开始。",
+        "more_capability": "若 {server} 具备{capability}，它会立即开始。",
+        "higher_priority": "若优先级为 {priority}，它会立即开始。",
+        "end_maintenance": "若 {server} 结束维护，它会立即开始。",
     },
     {
         "removed": "正在移除",
@@ -175,6 +186,19 @@ def language(accepted: str | None) -> Language:
 def told(reason: Reason, now: int, words: Language) -> str:
     """A reason as a sentence; `now` is int ms."""
     return words.sentences[sentence(reason)].format_map(_written(reason.params, now, words))
+
+
+def would(kind: Kind, params: Mapping[str, Any], words: Language) -> str:
+    """What would start a task, as a sentence."""
+    written = dict(params)
+    if "capability" in params:
+        written["capability"] = words.quoted.format(params["capability"])
+    return words.sentences[would_name(kind, params)].format_map(written)
+
+
+def would_name(kind: Kind, params: Mapping[str, Any]) -> str:
+    """The name of the sentence that fits a change."""
+    return kind.value + ("_one" if kind is Kind.SLOTS and params["more"] == 1 else "")
 
 
 def sentence(reason: Reason) -> str:

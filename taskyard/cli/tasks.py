@@ -118,6 +118,8 @@ def why(yard: Yard, task: TaskId) -> None:
         show.json_line(found)
         return
     show.line(found["text"])
+    if found["wouldStart"] is not None:
+        show.line(found["wouldStart"]["text"])
     facts = {
         "reason": found["code"],
         "also": show.words([other["code"] for other in found["also"]]),

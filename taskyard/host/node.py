@@ -21,6 +21,7 @@ from taskyard.engine.facts import Fact, Submitted
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Result
+from taskyard.engine.remedy import Remedy
 from taskyard.engine.rows import Record
 from taskyard.host.backup import Backups
 from taskyard.host.budget import Budget
@@ -43,7 +44,7 @@ from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
 from taskyard.host.transport.port import Bounds, TransportError
 from taskyard.host.views import fleet_columns, live_counts, server_view
-from taskyard.host.waiting import Board, waiting_task
+from taskyard.host.waiting import Board, Remedies, waiting_task
 from taskyard.host.watched import Watched
 from taskyard.settings import Settings
 from taskyard.store.nodes import Shared
@@ -72,6 +73,7 @@ class Node:
         self._inbox = Inbox(settings.inbox_submissions, settings.inbox_calls)
         self._budget = Budget(settings.memory_budget)
         self._board = Board()
+        self._remedies = Remedies(settings.reads_waiting)
         self.figures = FiguresView(self._known, self.now)
         self._draining = False
         self._started_at = self._clock.now()
@@ -370,6 +372,10 @@ class Node:
     def why(self, record: Record) -> WaitingTask | Status | None:
         """See `NodePort.why`."""
         return waiting_task(self._known(), record, self.now(), self.halted())
+
+    async def remedy(self, waits: WaitingTask) -> Remedy | None:
+        """See `NodePort.remedy`."""
+        return None if waits.seen is None else await self._remedies.find(waits.seen)
 
     def waiting(self, most: int) -> WaitingLanes:
         """See `NodePort.waiting`."""

@@ -14,7 +14,9 @@ from taskyard.domain.outcomes import Status
 from taskyard.engine.facts import Fact
 from taskyard.engine.plan import Result
 from taskyard.engine.position import Ahead
+from taskyard.engine.remedy import Remedy
 from taskyard.engine.rows import EndedTask, Record
+from taskyard.engine.trial import Picture
 from taskyard.engine.why import Why
 from taskyard.host.backup import Backups
 from taskyard.host.errors import Overloaded
@@ -83,10 +85,11 @@ class FleetColumns(NamedTuple):
 
 
 class WaitingTask(NamedTuple):
-    """Why a task waits, and what stands before it (`None` while it waits for a time)."""
+    """Why a task waits, what stands before it (`None` while it waits for a time), and what it can be tried on."""
 
     why: Why
     ahead: Ahead | None
+    seen: Picture | None
 
 
 class WaitingLane(NamedTuple):
@@ -240,6 +243,9 @@ class NodePort(Protocol):
 
         `None`: it has moved on, read it again.
         """
+
+    async def remedy(self, waits: WaitingTask) -> Remedy | None:
+        """What would start the task at once; `None`: nothing that is tried does, or too many ask."""
 
     def waiting(self, most: int) -> WaitingLanes:
         """The lanes with queued tasks, the oldest first, and why they wait; now or a moment ago."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from heapq import nsmallest
@@ -12,9 +13,11 @@ from taskyard.domain.task import Task
 from taskyard.engine.funnel import Survey
 from taskyard.engine.memory import Memory
 from taskyard.engine.position import ahead
+from taskyard.engine.remedy import Remedy, picture, remedy
 from taskyard.engine.rows import Record
 from taskyard.engine.states import task_of
-from taskyard.engine.why import fullest, why_lane, why_task
+from taskyard.engine.trial import Picture
+from taskyard.engine.why import Code, fullest, why_lane, why_task
 from taskyard.host.port import WaitingLane, WaitingLanes, WaitingTask
 from taskyard.host.views import oldest_in
 
@@ -31,7 +34,29 @@ def waiting_task(memory: Memory, record: Record, now: int, halted: str | None) -
         task = task_of(record, memory.fleet)
     if task.status is not Status.PENDING:
         return task.status
-    return WaitingTask(why_task(memory, task, now, halted), ahead(memory, task))
+    why = why_task(memory, task, now, halted)
+    seen = None if why.reason.code is Code.NEXT or halted is not None else picture(memory, task, now)
+    return WaitingTask(why, ahead(memory, task), seen)
+
+
+class Remedies:
+    """Looks for what would start tasks at once, off the event loop; one at a time, `most` callers at most."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._asking = 0
+        self._one = asyncio.Lock()
+
+    async def find(self, seen: Picture) -> Remedy | None:
+        """What would start the task of a picture; `None` when nothing does, or too many ask."""
+        if self._asking >= self._most:
+            return None
+        self._asking += 1
+        try:
+            async with self._one:
+                return await asyncio.to_thread(remedy, seen)
+        finally:
+            self._asking -= 1
 
 
 class Board:

@@ -39,6 +39,7 @@ STEPS = (
     "free",
     "not_avoided",
 )
+REMEDIES = ("more_slots", "more_capability", "higher_priority", "end_maintenance")
 ReasonCode = Annotated[str, Meta(description="The reason.", extra_json_schema={"enum": list(CODES)})]
 Params = Annotated[dict[str, Any], Meta(description="The figures that belong to the reason; times are ms.")]
 
@@ -74,6 +75,15 @@ class Action(Answer):
     body: dict[str, Any] | None
 
 
+class WouldStart(Answer):
+    """The smallest change that would start the task in the next turn, found by trying it on a copy of the scheduler."""
+
+    code: Annotated[str, Meta(extra_json_schema={"enum": list(REMEDIES)})]
+    params: Params
+    text: Annotated[str, Meta(description="In words, as `text` of the answer.")]
+    action: Annotated[Action | None, Meta(description="The call that does it, if the caller may make it.")]
+
+
 class Why(Answer):
     """Why a task waits."""
 
@@ -92,6 +102,10 @@ class Why(Answer):
                 "for a time, and when too many stand before it to be counted."
             ),
         ),
+    ]
+    would_start: Annotated[
+        WouldStart | None,
+        Meta(description="`null`: no such small change would, or too much waits to be sure."),
     ]
     actions: list[Action]
 

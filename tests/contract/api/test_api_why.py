@@ -13,7 +13,7 @@ from taskyard.wire.why import CODES, STEPS
 from tests.contract.api.conftest import Crew
 from tests.contract.api.yard import Backend, Yard, accept, eventually, fresh, refused
 
-MEMBERS = {"id", "asOf", "code", "params", "text", "also", "funnel", "position", "actions"}
+MEMBERS = {"id", "asOf", "code", "params", "text", "also", "funnel", "position", "wouldStart", "actions"}
 OwnYard = Callable[..., Yard]
 Backends = Callable[..., Backend]
 
@@ -110,6 +110,10 @@ def test_full_servers_and_the_place_and_what_starts_it(own_yard: OwnYard, backen
     starts(admin, first)
     assert [why(admin, task_id)["position"] for task_id in (second, third)] == [1, 2]
     found = why(admin, third)
+    would = found["wouldStart"]
+    assert (would["code"], would["params"]) == ("more_slots", {"server": "gpu-1", "more": 2})
+    assert would["text"] == "It would start now with 2 more slots on gpu-1."
+    assert would["action"]["body"] == {"maxConcurrent": 3}
     assert found["code"] == "full"
     assert found["params"] == {"count": 1, "able": 1, "servers": ["gpu-1"], "used": 1, "slots": 1, "ahead": 1}
     assert found["text"] == "gpu-1, the only one that can, is full (1 of 1). 1 ahead."

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from taskyard.api.words import CHINESE, ENGLISH, Language, language, sentence, span, told
+from taskyard.api.words import CHINESE, ENGLISH, Language, language, sentence, span, told, would, would_name
 from taskyard.domain.server import Gate
+from taskyard.engine.remedy import Kind
 from taskyard.engine.why import Code, Reason
 
 NOW = 1_800_000_000_000  # 2027-01-15 08:00:00 UTC
@@ -118,6 +119,21 @@ SAID: list[tuple[str, dict[str, Any], str, str | None]] = [
 ]
 
 
+WOULD: list[tuple[Kind, dict[str, Any], str, str]] = [
+    (Kind.SLOTS, {"server": "gpu-1", "more": 3}, "with 3 more slots on gpu-1.", "若 gpu-1 再多 3 个槽位"),
+    (Kind.SLOTS, {"server": "gpu-1", "more": 1}, "with one more slot on gpu-1.", "若 gpu-1 再多一个槽位"),
+    (Kind.CAPABILITY, {"server": "gpu-3", "capability": "8k"}, "if gpu-3 had “8k”.", "若 gpu-3 具备“8k”"),
+    (Kind.PRIORITY, {"priority": 6}, "at priority 6.", "若优先级为 6"),
+    (Kind.MAINTENANCE, {"server": "gpu-2"}, "if gpu-2 came back from maintenance.", "若 gpu-2 结束维护"),
+]
+
+
+@pytest.mark.parametrize(("kind", "params", "english", "chinese"), WOULD)
+def test_what_would_start_it(kind: Kind, params: dict[str, Any], english: str, chinese: str) -> None:
+    assert would(kind, params, ENGLISH) == f"It would start now {english}"
+    assert would(kind, params, CHINESE) == f"{chinese}，它会立即开始。"
+
+
 @pytest.mark.parametrize(("code", "params", "english", "chinese"), SAID)
 def test_what_is_said(code: str, params: dict[str, Any], english: str, chinese: str | None) -> None:
     reason = Reason(Code(code), params)
@@ -128,7 +144,9 @@ def test_what_is_said(code: str, params: dict[str, Any], english: str, chinese: 
 
 
 def test_every_sentence_is_said_above() -> None:
-    assert {sentence(Reason(Code(code), params)) for code, params, *_ in SAID} == ENGLISH.sentences.keys()
+    said = {sentence(Reason(Code(code), params)) for code, params, *_ in SAID}
+    assert said | {would_name(kind, params) for kind, params, *_ in WOULD} == ENGLISH.sentences.keys()
+    assert {kind for kind, *_ in WOULD} == set(Kind)
 
 
 def test_both_languages_have_the_same_sentences_with_the_same_places() -> None:

@@ -119,6 +119,7 @@ function Waits({ task, reason, done }) {
   return html`<p class="verdict s-waiting" role="status"><b>${t("task.waiting", { span: since })}</b> ${reason.text}</p>
     ${reason.also?.length > 0 && html`<p class="muted">${t("task.also", { what: reason.also.map((/** @type {any} */ one) => t(`why.brief_name.${one.code}`)).join(t("parts.joint")) })}</p>`}
     ${reason.position !== null && html`<p class="muted">${t("task.position", { n: reason.position })}${reason.estimate ? ` ${t("task.estimate", { p50: reason.estimate.p50, p90: reason.estimate.p90 })}` : ""}</p>`}
+    ${reason.wouldStart && html`<p class="would">${reason.wouldStart.text}</p>`}
     <${Funnel} steps=${reason.funnel} words />
     <${LeftOut} steps=${reason.funnel} link=${serverPath} />
     <${Actions} actions=${reason.actions} then=${done} />`;
