@@ -14,6 +14,7 @@ from taskyard.prove.disk import part as disk
 from taskyard.prove.machine import described
 from taskyard.prove.report.model import Report
 from taskyard.prove.simulation import part as simulation
+from taskyard.prove.simulation.players import TASKS
 from taskyard.prove.torture import part as torture
 from taskyard.prove.watch import Watch
 
@@ -21,6 +22,8 @@ from taskyard.prove.watch import Watch
 DISK, DISK_MOST_S = 0.1, 20.0
 SIMULATION = 0.35
 TORTURE = 0.45
+# A seed has a thousand tasks, unless there is hardly time for one.
+SHORT_S, TASKS_WHEN_SHORT = 10.0, 200
 KILLS_A_MINUTE = 8
 KILLS_LEAST = 2
 # What the torture writes: logs, the database, and a copy of it.
@@ -39,10 +42,11 @@ def prove(folder: Path, seed: int, minutes: float, watch: Watch) -> Report:
     places = {name: folder / name for name in ("disk", "simulation", "torture")}
     for place in places.values():
         place.mkdir(mode=0o700)
+    tasks = TASKS if SIMULATION * seconds >= SHORT_S else TASKS_WHEN_SHORT
     kills = max(KILLS_LEAST, int(TORTURE * minutes * KILLS_A_MINUTE))
     parts = [
         disk.prove(places["disk"], min(DISK * seconds, DISK_MOST_S), watch),
-        simulation.prove(places["simulation"], seed, SIMULATION * seconds, watch),
+        simulation.prove(places["simulation"], seed, SIMULATION * seconds, watch, tasks),
         torture.prove(places["torture"], seed, TORTURE * seconds, watch, kills=kills),
     ]
     parts[-1].again = f"taskyard prove --minutes {minutes:g} --seed {seed}"

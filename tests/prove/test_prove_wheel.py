@@ -102,7 +102,7 @@ def test_all_holds_and_the_page_shows_the_figures(taskyard: Path, tmp_path: Path
     assert simulation["zeros"] == {"promises broken": 0}
     assert torture["zeros"] == {"lost": 0, "recorded twice": 0, "other findings": 0, "excess over maxConcurrent": 0}
     assert simulation["figures"]["seeds played to their end"] >= 1
-    assert simulation["figures"]["crashes of the node"] >= 10
+    assert simulation["figures"]["crashes of the node"] >= 1
     assert torture["figures"]["kills"] >= 2
     assert torture["figures"]["acknowledged"] > 0
     assert disk["figures"]["submissions acknowledged"] > 0
