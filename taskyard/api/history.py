@@ -41,6 +41,7 @@ _LETTERS = {
 }
 _RANKS = {status: rank for rank, status in enumerate(_LETTERS)}
 _NOBODY = "-"
+_SHOWN = [*_LETTERS.values(), _NOBODY]
 
 
 def strip_of(changes: Sequence[HealthRow], watched: Sequence[bool], begin: int, step: int) -> str:
@@ -48,26 +49,15 @@ def strip_of(changes: Sequence[HealthRow], watched: Sequence[bool], begin: int, 
 
     `changes` of one server by age, those before the window too; `watched` says of each span whether a node decided.
     """
-    if not changes or changes[-1].at <= begin:
-        letter = _LETTERS[changes[-1].status] if changes else _NOBODY
-        return "".join([letter if was_watched else _NOBODY for was_watched in watched])
-    letters = []
-    place, status = 0, None
-    for number, was_watched in enumerate(watched):
-        begins = begin + number * step
-        met = []
-        while place < len(changes) and changes[place].at < begins + step:
-            if changes[place].at <= begins:
-                status = changes[place].status
-            else:
-                met.append(changes[place].status)
-            place += 1
-        seen = [one for one in (status, *met) if one is not None]
-        if met:
-            status = met[-1]
-        worst = min(seen, key=lambda one: _RANKS[one], default=None) if was_watched else None
-        letters.append(_NOBODY if worst is None else _LETTERS[worst])
-    return "".join(letters)
+    worst = [len(_RANKS)] * len(watched)
+    for place, change in enumerate(changes):
+        until = begin + len(watched) * step if place + 1 == len(changes) else changes[place + 1].at
+        if until <= begin:
+            continue
+        rank = _RANKS[change.status]
+        for number in range(max(0, (change.at - begin) // step), min(len(watched), (until - 1 - begin) // step + 1)):
+            worst[number] = min(worst[number], rank)
+    return "".join([_SHOWN[rank] if seen else _NOBODY for rank, seen in zip(worst, watched, strict=True)])
 
 
 def _watched(store: Store, call: Call, begin: int, step: int, now: int) -> list[bool]:
