@@ -16,6 +16,7 @@ from taskyard.host.transport.port import AddressDenied, Reply, Silent, TooLarge,
 
 METADATA_MOST = 16 * 1024
 TEXT_MOST = 4096
+UNSTORABLE = "the answer cannot be stored"
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _any = msgspec.json.Decoder(msgspec.Raw)
@@ -79,6 +80,13 @@ def read_failure(task_id: str, attempt: int, error: TransportError) -> Ended:
         error=str(error),
         cut_off=isinstance(error, TooLarge | Silent),
     )
+
+
+def unstorable(fact: Ended) -> Ended | None:
+    """An end that can be stored, in place of one that cannot; `None` when this is that one."""
+    if fact.error == UNSTORABLE:
+        return None
+    return Ended(task_id=fact.task_id, attempt=fact.attempt, outcome=Outcome.FAILED, final=True, error=UNSTORABLE)
 
 
 def _read_body(reply: Reply, ok: bool) -> tuple[str, dict[str, msgspec.Raw], str | None]:

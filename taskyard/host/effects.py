@@ -67,6 +67,8 @@ class Effects:
             Forget: self._forget,
         }
         self._last_ref = 0
+        # Of many nodes: takes an attempt that this one must not send before it is known to be alive.
+        self.hold_back: Callable[[Dispatch], bool] | None = None
         self.ended: Waiters[str, End] = Waiters()
         self.changed: Waiters[str, Status] = Waiters()
         self.checked: Waiters[str, Checked] = Waiters()
@@ -143,7 +145,9 @@ class Effects:
             future.set_result(effect.result)
 
     def dispatch(self, effect: Dispatch) -> None:
-        """Send an attempt."""
+        """Send an attempt, unless it has to wait."""
+        if self.hold_back is not None and self.hold_back(effect):
+            return
         self._dispatcher.dispatch(effect)
         self._metrics.dispatched(effect)
 

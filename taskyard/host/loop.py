@@ -15,12 +15,12 @@ from random import Random
 
 import structlog
 
-from taskyard.domain.outcomes import Outcome
 from taskyard.engine.engine import NOTHING, Engine
 from taskyard.engine.facts import DrainBegan, Ended, Fact
 from taskyard.engine.limits import Limits
 from taskyard.engine.plan import Plan, Receipt, Snapshot
 from taskyard.engine.recovery import recover
+from taskyard.host.answers import unstorable
 from taskyard.host.clock import Clock
 from taskyard.host.inbox import REPEATABLE, Inbox
 from taskyard.host.nodes.nodes import Nodes
@@ -32,7 +32,6 @@ log = structlog.get_logger()
 STANDBY_S = 0.3
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
-UNSTORABLE = "the answer cannot be stored"
 # The setting that is written to see whether the store takes writes again.
 PROOF = "recovered_at"
 
@@ -243,10 +242,9 @@ class TurnLoop:
         """No turn can take this fact. An end that cannot be stored as it is still ends its attempt."""
         log.error("fact_refused", kind=type(fact).__name__, reason=str(error))
         self._refuse(fact, f"it cannot be stored: {error}")
-        if isinstance(fact, Ended) and fact.error != UNSTORABLE:
-            end = Ended(
-                task_id=fact.task_id, attempt=fact.attempt, outcome=Outcome.FAILED, final=True, error=UNSTORABLE
-            )
+        if self._nodes is not None:
+            self._nodes.refused(fact, f"it cannot be stored: {error}")
+        if isinstance(fact, Ended) and (end := unstorable(fact)) is not None:
             self._inbox.put_back([end])
 
     async def _come_back(self, facts: Sequence[Fact], reason: str) -> None:

@@ -37,14 +37,16 @@ class Balancer:
 
     async def _run(self) -> None:
         server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        looks = [asyncio.create_task(self._look(port)) for port in self._ports]
+        looks = {asyncio.create_task(self._look(port)) for port in self._ports}
         self._up.set()
         await self._stop.wait()
         server.close()
-        for look in looks:
-            look.cancel()
         for port in self._ports:
             self._cut(port)
+        rest = [*looks, *(task for task in asyncio.all_tasks() if task is not asyncio.current_task())]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     async def _look(self, port: int) -> None:
         while True:

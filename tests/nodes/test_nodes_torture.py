@@ -24,6 +24,9 @@ from tests.support.seeds import seed_of_this_run
 from tests.support.tables import copy
 
 RATE = 60
+# So few that all of them are taken again and again.
+SLOTS = 5
+LINGER_MS = 200
 MINUTES = float(os.environ.get("MINUTES", "0"))
 # Longer than after which a node is taken for dead and another decides.
 FROZEN_S = 8.0
@@ -115,7 +118,7 @@ def test_nothing_is_lost_and_nothing_ends_twice_whatever_dies(tmp_path: Path) ->
         def through(name: str, target: int) -> int:
             return front if name in ("client", "callbacks") else target
 
-        with Field(tmp_path, rate=RATE, seed=seed, settings=settings, through=through) as field:
+        with Field(tmp_path, rate=RATE, seed=seed, settings=settings, slots=SLOTS, through=through) as field:
             public = {"PUBLIC_URL": f"http://127.0.0.1:{front}"}
             others = [
                 NodeProcess(tmp_path / f"other{n}", settings=FIELD_SETTINGS | settings | public) for n in range(2)
@@ -140,11 +143,16 @@ def test_nothing_is_lost_and_nothing_ends_twice_whatever_dies(tmp_path: Path) ->
                     node.kill()
                 balancer.close()
             evidence = field.evidence()
+            for log in (evidence.ordeal, evidence.proxy):
+                log.touch()
             copy(server.url("yard1"), evidence.database)
             ((left,),) = server.execute("SELECT count(*) FROM inbox", "yard1")
     verdict = evidence.judged()
     print(verdict.stdout, balancer.served)
     assert verdict.returncode == 0, verdict.stdout + verdict.stderr
+    times = evidence.timed(LINGER_MS, SLOTS)
+    print(times.stdout)
+    assert times.returncode == 0, times.stdout + times.stderr
     assert left == 0, "all that nodes took in was decided"
     assert min(balancer.served.values()) > 0, "each node must have been called"
 

@@ -8,14 +8,14 @@ import psycopg
 # What the judge reads, as it would stand in a file.
 TABLES = {
     "task": "SELECT t.id, coalesce(e.status, 0) AS status, coalesce(e.attempts, 0) AS attempts, "
-    "coalesce(e.failures, 0) AS failures, coalesce(e.lost, 0) AS lost, e.server_id "
+    "coalesce(e.failures, 0) AS failures, coalesce(e.lost, 0) AS lost, e.server_id, e.started_at "
     "FROM task AS t LEFT JOIN ended AS e ON e.id = t.id",
     "idempotency": "SELECT key, task_id FROM idempotency",
     "payload": "SELECT task_id, body FROM payload",
     "result": "SELECT task_id, body FROM result",
     "queue": "SELECT task_id FROM queue",
     "run": "SELECT task_id, linger_until FROM run",
-    "attempt": "SELECT task_id, attempt, last, server_id, outcome FROM attempt",
+    "attempt": "SELECT task_id, attempt, last, server_id, outcome, started_at, ended_at FROM attempt",
     "stats_hour": "SELECT scope, sum(created)::bigint AS created, sum(completed)::bigint AS completed, "
     "sum(failed)::bigint AS failed, sum(cancelled)::bigint AS cancelled, sum(timed_out)::bigint AS timed_out "
     "FROM stats_all GROUP BY scope",

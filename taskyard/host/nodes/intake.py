@@ -15,10 +15,11 @@ from typing import NamedTuple
 import structlog
 
 from taskyard.domain.fleet import lane_id_of
-from taskyard.engine.facts import Fact, Submitted
+from taskyard.engine.facts import Ended, Fact, Submitted
 from taskyard.engine.plan import Refusal, Result, SubmitDone, Writes
 from taskyard.engine.rows import KeyRow, LaneRow
 from taskyard.engine.states import new_task_row
+from taskyard.host.answers import unstorable
 from taskyard.host.errors import Overloaded, Unavailable
 from taskyard.host.nodes.letters import told
 from taskyard.host.nodes.threads import Threads
@@ -64,6 +65,7 @@ class Intake:
         self._waiting: deque[Taken] = deque()
         self._asking: dict[int, asyncio.Future[Result]] = {}
         self._stored: set[asyncio.Future[Result]] = set()
+        self._ends: dict[tuple[str, int], int] = {}  # attempts' ends, by the line that tells of them (0: none yet)
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -120,6 +122,15 @@ class Intake:
         """Whether the fact that this answer is awaited for is stored."""
         return answer in self._stored
 
+    @property
+    def ends(self) -> set[tuple[str, int]]:
+        """The (task, attempt) pairs whose end the decider may not have."""
+        return set(self._ends)
+
+    def prune(self) -> None:
+        """Forget what the decider has."""
+        self._ends = {name: seq for name, seq in self._ends.items() if not 0 < seq <= self.drained}
+
     def decided(self, seq: int, result: Result) -> None:
         """The decider's verdict on a line."""
         answer = self._asking.pop(seq, None)
@@ -129,6 +140,8 @@ class Intake:
                 answer.set_result(result)
 
     def _add(self, taken: Taken) -> None:
+        if isinstance(taken.fact, Ended):
+            self._ends[taken.fact.task_id, taken.fact.attempt] = 0
         self._waiting.append(taken)
         self._idle.clear()
         self._filled.set()
@@ -171,6 +184,8 @@ class Intake:
             log.error("fact_refused", kind=type(fact).__name__, reason=str(error))
             if answer is not None and not answer.done():
                 answer.set_result(Refusal("bad_request", f"it cannot be stored: {error}"))
+            if isinstance(fact, Ended) and (end := unstorable(fact)) is not None:
+                self.tell(end)
 
     def _fail(self, batch: Sequence[Taken], reason: str) -> None:
         for _, answer in batch:
@@ -206,6 +221,9 @@ class Intake:
         if lines:
             await self._threads.run(self._store.take_in, writes, lines)
         self.stored_up_to = seq
+        for line in lines:
+            if (line.task_id, line.attempt) in self._ends:
+                self._ends[line.task_id, line.attempt] = line.seq
         for fact, _ in batch:
             self._note_stored(fact)
         for number, fact, answer in answers:

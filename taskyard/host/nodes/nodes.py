@@ -7,7 +7,6 @@ that plan. While another decides, it takes in what comes and carries out the let
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,14 +15,15 @@ import structlog
 from taskyard.domain.server import Server
 from taskyard.engine.facts import CalledBack, Ended, Fact, NodeGone, NodesSeen, SlotFreed, Submitted
 from taskyard.engine.memory import Memory
-from taskyard.engine.plan import Abort, Answer, AnyEffect, Dispatch, Plan, Post, Result, Snapshot
+from taskyard.engine.plan import Abort, Dispatch, Plan, Post, Result, Snapshot
 from taskyard.host.clock import Clock
 from taskyard.host.effects import Effects
 from taskyard.host.errors import Unavailable
 from taskyard.host.inbox import Inbox
+from taskyard.host.nodes.addressing import Addressing
 from taskyard.host.nodes.awaited import Awaited
+from taskyard.host.nodes.figures import decider_figures, figures, view
 from taskyard.host.nodes.intake import Intake
-from taskyard.host.nodes.letters import ABORT, DISPATCH, VERDICT, encode, parcel, verdict
 from taskyard.host.nodes.lines import Lines
 from taskyard.host.nodes.mailbox import Mailbox
 from taskyard.host.nodes.membership import Membership
@@ -34,8 +34,6 @@ from taskyard.store.nodes import NodeRow, Seen, Shared
 from taskyard.store.port import Store, StoreError
 
 log = structlog.get_logger()
-# From this share of a limit on, submissions are for the decider, which knows how many there are.
-CAREFUL = 0.9
 # Before a node leaves, the decider has had so long to learn of it and assign nothing more.
 LEARNED_S = 1.5
 
@@ -79,11 +77,13 @@ class Nodes:
         self._reported: set[tuple[str, int]] = set()
         self._told_gone: set[str] = set()
         self._known: set[str] = set()
+        self._held: list[Dispatch] = []  # until this node is known to be alive
         self._lines_lost = True
         self._deposed = False
         self.id = store.nodes.id
         self.deciding = False
         self.draining = False
+        effects.hold_back = self.hold_back
         poll_s = settings.node_poll / 1000
         self.members = Membership(store.nodes, self._threads, self._row, self._seen, settings.node_silence)
         self.intake = Intake(
@@ -96,12 +96,13 @@ class Nodes:
             stored=effects.stored,
         )
         self.lines = Lines(store.nodes, self._threads, inbox.adopt, inbox.__len__, poll_s)
+        self._addressing = Addressing(self.id, self.lines, self.members)
         self._mailbox = Mailbox(
             store.nodes,
             self._threads,
             may_read=lambda: not self.deciding and self.members.fresh,
             dispatch=self._dispatch,
-            abort=hands.abort,
+            abort=self._give_up,
             decided=self.intake.decided,
             tell=self.intake.tell,
             busy=lambda: self.intake.asking or bool(hands.sending()),
@@ -160,7 +161,7 @@ class Nodes:
             for record in snapshot.runs
             if record.run is not None and record.run.node in alive
         }
-        return others | self._reported
+        return others | self._reported | self.intake.ends
 
     def address_first(self, memory: Memory, plan: Plan) -> None:
         """As `address`, for the first plan of a decider: no letter of before is for this node, or for dead ones."""
@@ -201,55 +202,21 @@ class Nodes:
     def give_up(self, facts: Sequence[Fact]) -> list[Fact]:
         """A turn over these facts came to nothing; those that are not read anew from the store."""
         self._lines_lost = True
+        self._addressing.forget()
         return [fact for fact in facts if fact.line is None]
+
+    def refused(self, fact: Fact, reason: str) -> None:
+        """No turn can take this fact: its line goes with the next plan."""
+        self._addressing.refused(fact, reason)
 
     def address(self, memory: Memory, plan: Plan, facts: Sequence[Fact]) -> None:
         """Take out of a plan's effects what is for other nodes, and have it stored with the plan."""
-        post = Post()
-        deferred = {id(fact) for fact in plan.deferred}
-        for fact in facts:
-            if fact.line is not None and id(fact) not in deferred:
-                post.taken.append(fact.line)
-            elif type(fact) is NodeGone:
-                post.gone.append((fact.node,))
-        others = self.members.alive
-        mine: list[AnyEffect] = []
-        away: set[str] = set()
-        for effect in plan.effects:
-            kind = type(effect)
-            if kind is Answer and effect.ref < 0:  # type: ignore[union-attr]
-                self._answer(post, effect)  # type: ignore[arg-type]
-            elif kind is Dispatch and effect.node != memory.node:  # type: ignore[union-attr]
-                away.add(effect.task_id)  # type: ignore[union-attr]
-                self._send(post, memory, effect)  # type: ignore[arg-type]
-            elif kind is Abort and effect.node in others:  # type: ignore[union-attr]
-                post.letters.append((effect.node, ABORT, effect.task_id, encode(effect).decode()))  # type: ignore[union-attr]
-            else:
-                mine.append(effect)
-        plan.effects = mine
-        if away:
-            plan.payloads = [task_id for task_id in plan.payloads if task_id not in away]
-        # One that was followed finds out by a commit that fails.
-        if post.taken or post.letters or post.gone or self._deposed:
-            plan.post = post
-
-    def _answer(self, post: Post, effect: Answer) -> None:
-        asker = self.lines.asker(effect.ref)
-        if asker is None:
-            return
-        node, seq = asker
-        if node == self.id:
-            post.verdicts.append((seq, effect.result))
-        else:
-            post.letters.append((node, VERDICT, "", verdict(seq, effect.result)))
-
-    def _send(self, post: Post, memory: Memory, effect: Dispatch) -> None:
-        server = memory.fleet.servers[effect.server_id]
-        post.letters.append((effect.node, DISPATCH, effect.task_id, parcel(effect, server)))
+        self._addressing.address(memory, plan, facts, must_commit=self._deposed)
 
     def settled(self, plan: Plan) -> None:
         """A plan is committed."""
         if plan.post is not None:
+            self._addressing.settled(plan.post)
             self.lines.taken(plan.post.taken)
             for seq, result in plan.post.verdicts:
                 self.intake.decided(seq, result)
@@ -270,35 +237,24 @@ class Nodes:
             raise Unavailable(self.not_ready() or "the store is away")
         return self.intake.put(fact)
 
+    def hold_back(self, effect: Dispatch) -> bool:
+        """Whether an attempt has to wait: this node may have been taken for dead, and the attempt for lost."""
+        if self.members.fresh:
+            return False
+        self._held.append(effect)
+        return True
+
     def server(self, server_id: str) -> Server | None:
         """A server as the last letter about it said."""
         return self._servers.get(server_id)
 
     def careful(self) -> bool:
         """Whether a limit is so near that only the decider can tell whether it is reached."""
-        figures = next((row.figures for row in self.members.seen.nodes if row.id == self.members.seen.decider), "{}")
-        found: dict[str, object] = json.loads(figures)
-        return bool(found.get("careful"))
+        return decider_figures(self.members.seen).careful
 
     def views(self) -> list[NodeView]:
         """All nodes as the last beat has seen them."""
-        seen, gone = self.members.seen, self.members.gone
-        return [
-            NodeView(
-                row.id,
-                row.name,
-                row.url,
-                row.id == self.id,
-                "gone" if row.id in gone else "decider" if row.id == seen.decider else "member",
-                row.epoch,
-                row.version,
-                row.started_at,
-                bool(row.draining),
-                row.load,
-                max(0, row.silent_ms),
-            )
-            for row in seen.nodes
-        ]
+        return [view(row, self.id, self.members) for row in self.members.seen.nodes]
 
     def not_ready(self) -> str | None:
         """Why this node cannot take anything in, or `None`."""
@@ -312,6 +268,17 @@ class Nodes:
         self._servers[server.id] = server
         self._hands.dispatch(effect)
 
+    def _give_up(self, effect: Abort) -> None:
+        self._held = [held for held in self._held if (held.task_id, held.attempt) != (effect.task_id, effect.attempt)]
+        self._hands.abort(effect)
+
+    def _is_wanted(self, effect: Dispatch) -> bool:
+        """Whether an attempt that was held back was not given up meanwhile."""
+        if not self.deciding:
+            return True
+        run = self._hands.memory().runs.get((effect.task_id, effect.attempt))
+        return run is not None and run.task is not None
+
     # --- beats -------------------------------------------------------------------------------------------------------
 
     def _row(self) -> NodeRow:
@@ -324,32 +291,29 @@ class Nodes:
             self._store.epoch if self.deciding else self.members.seen.epoch,
             int(self.draining),
             len(self._hands.sending()),
-            json.dumps(self._figures() if self.deciding else {}),
+            figures(self._hands.memory(), self._settings, self._drained()) if self.deciding else "{}",
             0,
         )
 
-    def _figures(self) -> dict[str, object]:
-        memory, settings = self._hands.memory(), self._settings
-        most = max(memory.queued_by_owner.values(), default=0)
-        near = memory.queued >= CAREFUL * settings.max_queued or most >= CAREFUL * settings.max_queued_per_sub
-        drained = {row.id: self.lines.drained(row.id) for row in self.members.seen.nodes}
-        return {"careful": near or memory.near_lanes(CAREFUL), "drained": drained}
-
     def _seen(self, seen: Seen) -> None:
         self._clock.not_before(seen.now)
+        held, self._held = self._held, []
+        for effect in held:
+            if not seen.anew and self._is_wanted(effect):
+                self._hands.dispatch(effect)
         if self.deciding:
             self._deposed = seen.epoch != self._store.epoch
             self.intake.drained = max(self.intake.drained, self.lines.drained(self.id))
             self._spread()
         else:
-            self._read_figures(seen)
-            if seen.anew:
-                self._abandon()
+            drained = decider_figures(seen).drained.get(self.id, 0)
+            self.intake.drained = max(self.intake.drained, drained)
+        self.intake.prune()
+        if seen.anew:
+            self._abandon()
 
-    def _read_figures(self, seen: Seen) -> None:
-        figures = next((row.figures for row in seen.nodes if row.id == seen.decider), "{}")
-        drained: dict[str, int] = json.loads(figures).get("drained", {})
-        self.intake.drained = max(self.intake.drained, drained.get(self.id, 0))
+    def _drained(self) -> dict[str, int]:
+        return {row.id: self.lines.drained(row.id) for row in self.members.seen.nodes}
 
     def _abandon(self) -> None:
         """This node had been taken for dead, and what it sends for lost: it must not go on."""

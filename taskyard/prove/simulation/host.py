@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import sys
 
-from taskyard.domain.outcomes import Outcome
 from taskyard.engine.engine import NOTHING, Engine
 from taskyard.engine.facts import Ended, Fact, Submitted
 from taskyard.engine.plan import Found, Plan, Receipt, Refusal
-from taskyard.host.loop import UNSTORABLE
+from taskyard.host.answers import unstorable
 from taskyard.prove.simulation.chance import About
 from taskyard.prove.simulation.crashes import FragileConnection, Stage
 from taskyard.prove.simulation.interleavings import interleaving
@@ -150,10 +149,7 @@ class Host(Lives):
     def _refuse_alone(self, fact: Fact, error: Exception) -> None:
         self._journal.write(self._world.now, "host", "refuses", type(fact).__name__, *_about(fact))
         self.door.answer(fact.ref, Refusal("unstorable", str(error)))
-        if isinstance(fact, Ended) and fact.error != UNSTORABLE:
-            end = Ended(
-                task_id=fact.task_id, attempt=fact.attempt, outcome=Outcome.FAILED, final=True, error=UNSTORABLE
-            )
+        if isinstance(fact, Ended) and (end := unstorable(fact)) is not None:
             self._inbox.put_back([end])
 
 
