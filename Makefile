@@ -26,7 +26,7 @@ SEED ?=
 BENCH ?= main_job transport store retention backup events
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test-venv tools demo test test-quick simulate torture power lint bench docs lock clean
+.PHONY: help venv install test-venv tools demo test test-quick simulate torture power lint bench bench-peers docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,10 @@ $(VENV)/run.stamp: requirements/run.txt requirements/build.txt
 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
 	$(LOCKED) -r requirements/test.txt
+	@touch $@
+
+$(VENV)/bench.stamp: requirements/bench.txt $(VENV)/test.stamp
+	$(LOCKED) -r requirements/bench.txt
 	@touch $@
 
 $(VENV)/package.stamp: pyproject.toml $(VENV)/run.stamp
@@ -88,6 +92,10 @@ bench: test-venv ## measurements; they assert nothing
 	@sh tests/tools.sh nginx:nginx-light wrk:wrk
 	@for name in $(BENCH); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
+bench-peers: test-venv $(VENV)/bench.stamp ## Taskyard beside other queues on PostgreSQL, with and without an old snapshot
+	@sh tests/tools.sh nginx:nginx-light wrk:wrk initdb:postgresql
+	@$(BIN)/python -m benchmarks.peers
+
 docs: venv ## the generated pages
 	$(BIN)/python -m taskyard.settings.table > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
@@ -97,6 +105,7 @@ lock: ## compiles requirements/*.txt anew from pyproject.toml (UPGRADE=1: newer 
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra test -o requirements/test.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml -c requirements/test.txt -o requirements/run.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/build.in -c requirements/test.txt -o requirements/build.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/bench.in -c requirements/test.txt -o requirements/bench.txt
 
 clean: ## removes the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
