@@ -1,6 +1,7 @@
 """A backend server that accepts at once and calls back: `python examples/callback.py`, on http://127.0.0.1:9001."""
 
 import json
+import os
 import threading
 import time
 import urllib.error
@@ -55,4 +56,4 @@ class Backend(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", 9001), Backend).serve_forever()
+    ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "9001"))), Backend).serve_forever()

@@ -1,6 +1,7 @@
 """A backend server that answers directly: `python examples/direct.py`, then register http://127.0.0.1:9000."""
 
 import json
+import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -28,4 +29,4 @@ class Backend(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", 9000), Backend).serve_forever()
+    ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "9000"))), Backend).serve_forever()

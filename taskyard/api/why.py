@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from taskyard.api.call import Call, Problem
@@ -59,12 +60,23 @@ async def why(call: Call, _: NoQuery) -> Answer:
         status = status_of(record)
         waits = node.why(record) if status is Status.PENDING else status
         if isinstance(waits, Status):
-            details = f"Task {task_id} is {waits.name}; why is asked of a task that waits."
-            raise Problem(CONFLICT, details, status=waits)
+            raise Problem(CONFLICT, _no_waiting(record, waits, node.now()), status=waits)
         if waits is not None:
             return await _shown(call, record, last, waits)
         await node.caught_up()
     raise Problem(CONFLICT, f"Task {task_id} changes just now; ask again.")
+
+
+def _no_waiting(record: Record, status: Status, now: int) -> str:
+    """Of a task that does not wait; of one that runs also when it was last heard of, and how long it may take."""
+    told_of, run = f"Task {record.task.id} is {status.name}", record.run
+    if run is not None and run.linger_until is None:
+        until = datetime.fromtimestamp(run.limit_at / 1000, UTC)
+        told_of += (
+            f" on {run.server_id}: last heard of {(now - run.beat_at) // 1000} s ago, its attempt may take until "
+            f"{until:%Y-%m-%d %H:%M:%S} UTC"
+        )
+    return f"{told_of}; why is asked of a task that waits."
 
 
 async def _shown(call: Call, record: Record, last: AttemptRow | None, waits: WaitingTask) -> Why:

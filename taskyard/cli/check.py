@@ -27,7 +27,7 @@ def check(
         path = file.expanduser().absolute()
         if not path.is_file() or not path.stat().st_size:
             raise Stop(f"{path}: there is no backup in it", 2)
-        _check(path, as_json)
+        _check(path, as_json, backup=True)
         return
     settings = settings_of(data_dir, config)
     with held(settings.data_path) as directory:
@@ -42,7 +42,7 @@ def check(
         _check(directory.database, as_json)
 
 
-def _check(path: Path, as_json: bool) -> None:
+def _check(path: Path, as_json: bool, *, backup: bool = False) -> None:
     import sys
 
     from taskyard.cli import show
@@ -56,7 +56,10 @@ def _check(path: Path, as_json: bool) -> None:
     try:
         report = look(path, told)
     except Unusable as error:
-        raise Stop(str(error)) from None
+        told_of = str(error)
+        if backup:  # it is of no use to be told to restore from a backup
+            told_of = told_of.removesuffix(": restore it from a backup") + ": take another backup"
+        raise Stop(told_of) from None
     if as_json:
         show.json_line(
             {

@@ -175,3 +175,5 @@ def check(yard: Yard, server: ServerId) -> None:
         show.json_line(answer)
     else:
         show.facts({name: value for name, value in answer.items() if not isinstance(value, dict | list)})
+        if answer.get("passed") and answer.get("status") in ("offline", "degraded"):
+            show.line(f"This check passed. {server} gets tasks as before after three passed checks in a row.")

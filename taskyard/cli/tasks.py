@@ -1,6 +1,7 @@
 """`taskyard tasks …`: list, show, why, submit, retry, cancel, purge, wait, watch."""
 
 import json
+import time
 from itertools import islice
 from typing import Annotated, Any
 
@@ -55,7 +56,8 @@ def list_tasks(
 
 
 def _row(task: dict[str, Any]) -> tuple[object, ...]:
-    progress = task.get("progress")
+    over = task.get("completedAt") is not None
+    progress = None if over else task.get("progress")
     return (
         task.get("id"),
         task.get("type"),
@@ -64,7 +66,8 @@ def _row(task: dict[str, Any]) -> tuple[object, ...]:
         task.get("serverId"),
         watch.failures(task),
         f"{progress}%" if progress else "",
-        task.get("message") or task.get("error"),
+        # What was said on the way is no news of a task that has ended.
+        task.get("error") if over else task.get("message") or task.get("error"),
         show.ago(task.get("createdAt")),
     )
 
@@ -92,11 +95,23 @@ def _print(task: dict[str, Any]) -> None:
         name: _json(task.get(name)) for name in ("errorDetails", "metadata", "resultMetadata", "payload", "result")
     }
     times = ("createdAt", "runAt", "deadline", "startedAt", "completedAt")
-    show.facts(facts | {name: show.moment(task.get(name)) for name in times})
+    show.facts(facts | {name: show.moment(task.get(name)) for name in times} | _running(task))
     history = task.get("history") or []
     if history:
         heads = ("attempt", "server", "outcome", "count", "http", "took", "error")
         show.table(heads, (_attempt(attempt) for attempt in history), title="attempts")
+
+
+def _running(task: dict[str, Any]) -> dict[str, object]:
+    """Of a running task: when it was last heard of, and how long its attempt may take."""
+    started, limit = task.get("startedAt"), task.get("timeout")
+    if task.get("status") != "PROCESSING" or not isinstance(started, int) or not isinstance(limit, int):
+        return {}
+    left = show.span(started + limit - time.time() * 1000)
+    return {
+        "last heard of": f"{show.ago(task.get('updatedAt'))} ago",
+        "may take until": f"{show.moment(started + limit)}, {left} from now",
+    }
 
 
 def _attempt(attempt: dict[str, Any]) -> tuple[object, ...]:

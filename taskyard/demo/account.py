@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskyard.client import Client, NotFound
+from taskyard.client import ENDED, Client, NotFound
 from taskyard.demo.shapes import OFFERS
-
-ENDED = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
 
 
 @dataclass(frozen=True)

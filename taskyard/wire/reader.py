@@ -1,7 +1,7 @@
 """Reads a request's JSON by a struct, with the rules that no struct can express, and says in words what is wrong.
 
 - A member that the struct does not know is left out and named in a warning, with the nearest name that it knows.
-- `1.0` is an integer; `null` is absent; of two members with the same name the last one counts.
+- `1.0` is an integer; `null` is absent; of two members with the same name the last one counts, or in strict mode none.
 - Every complaint names the member and says what is expected there.
 
 The happy path is one call of a prebuilt decoder; the rules cost only when that call fails.
@@ -10,6 +10,7 @@ The happy path is one call of a prebuilt decoder; the rules cost only when that 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
@@ -36,6 +37,7 @@ _NAMES = {
     "array": "an array",
     "null": "null",
 }
+_STRICT = " (the request asked for handling=strict)"
 _SIGNS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
 
 
@@ -111,8 +113,25 @@ class _Shape:
             known[name] = msgspec.Raw(data)
         return msgspec.json.encode(known)
 
+    def repeated(self, raw: bytes, path: str = "") -> list[str]:
+        """The members that come more than once, by their paths; what is in members that are no structs is not read."""
+        members = _members(raw)
+        if members is None:
+            return []
+        found: list[str] = []
+        # Written without spaces and each once, they take just so many bytes: then there is no need to look.
+        if 1 + sum(len(name) + 4 + memoryview(value).nbytes for name, value in members.items()) != len(raw):
+            names = [name for name, _ in _pairs.decode(raw.decode())]
+            found += [path + name for name in members if names.count(name) > 1]
+        for name, shape in self.structs.items():
+            if name in members:
+                found += shape.repeated(bytes(members[name]), f"{path}{name}.")
+        return found
+
 
 _objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# An object as its pairs; numbers, however long, stay text.
+_pairs = json.JSONDecoder(object_pairs_hook=list, parse_int=str, parse_float=str)
 
 
 def _members(raw: bytes) -> dict[str, msgspec.Raw] | None:
@@ -154,7 +173,10 @@ class Reader(Generic[T]):
         Raises `Invalid`, in strict mode also for what would be a warning.
         """
         try:
-            return self._decode(body)
+            value = self._decode(body)
+            if strict:
+                self._each_once(body)
+            return value
         except msgspec.ValidationError as error:
             first = error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -164,14 +186,22 @@ class Reader(Generic[T]):
             body.decode()  # the decoder skips what an unknown member holds without a look at its bytes
             mended = self._shape.mend(body, "", found)
             if found and strict:
-                raise Invalid("; ".join(found) + " (the request asked for handling=strict)")
+                raise Invalid("; ".join(found) + _STRICT)
             warnings += found
-            return self._decode(mended)
+            value = self._decode(mended)
+            if strict:
+                self._each_once(body)
+            return value
         except msgspec.ValidationError as error:
             first = error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid(_broken(body, error)) from None
         raise Invalid(self._words(str(first)))
+
+    def _each_once(self, body: bytes) -> None:
+        repeated = self._shape.repeated(body)
+        if repeated:
+            raise Invalid(f"{', '.join(repeated)}: a member may come once only" + _STRICT)
 
     def query(self, given: Mapping[str, str], warnings: list[str], *, strict: bool = False) -> T:
         """Query parameters as a struct; lists are separated by commas. Raises `Invalid`."""
@@ -187,7 +217,7 @@ class Reader(Generic[T]):
             else:
                 values[name] = text
         if found and strict:
-            raise Invalid("; ".join(found) + " (the request asked for handling=strict)")
+            raise Invalid("; ".join(found) + _STRICT)
         warnings += found
         try:
             return msgspec.convert(values, self.model)

@@ -97,7 +97,8 @@ def test_in_the_language_that_is_asked_for(user: httpx.Client) -> None:
 def test_a_task_that_does_not_wait_is_refused_by_its_status(accepting: Crew, user: httpx.Client) -> None:
     task_id = submit(user, capabilities=[accepting.skill])
     starts(user, task_id)
-    assert refused(user.get(f"/api/task/{task_id}/why"), 409, "PROCESSING")["status"] == "PROCESSING"
+    said = refused(user.get(f"/api/task/{task_id}/why"), 409, "PROCESSING", "last heard of", "may take until", "UTC")
+    assert said["status"] == "PROCESSING"
     user.post(f"/api/task/{task_id}/cancel")
     assert refused(user.get(f"/api/task/{task_id}/why"), 409, "CANCELLED")["status"] == "CANCELLED"
     refused(user.get("/api/task/task_0/why"), 404)

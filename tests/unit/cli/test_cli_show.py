@@ -54,6 +54,27 @@ def test_a_whole_task_is_printed_clean(capsys: pytest.CaptureFixture[str]) -> No
     assert harmless(watch.state(task))
 
 
+def test_a_running_task_says_when_it_was_last_heard_of_and_how_long_it_may_take(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show.console.cache_clear()
+    now = int(time.time() * 1000)
+    running = {"id": "task_1", "status": "PROCESSING", "startedAt": now - 60_000, "timeout": 3_600_000}
+    tasks._print(running | {"updatedAt": now - 30_500})
+    told = " ".join(capsys.readouterr().out.split())
+    assert "last heard of 3" in told  # 30 s, or some more on a busy machine
+    assert f"may take until {show.moment(now - 60_000 + 3_600_000)}, 58m" in told
+    tasks._print(running | {"status": "PENDING", "updatedAt": now})
+    assert "heard of" not in capsys.readouterr().out
+
+
+def test_a_message_on_the_way_is_no_news_of_a_task_that_has_ended() -> None:
+    task = {"id": "task_1", "progress": 50, "message": "half-way", "error": None, "completedAt": None}
+    assert {"50%", "half-way"} <= set(tasks._row(task))
+    assert not {"50%", "half-way"} & set(tasks._row(task | {"completedAt": 5}))
+    assert "it broke" in tasks._row(task | {"completedAt": 5, "error": "it broke"})
+
+
 def test_json_is_escaped_and_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
     show.json_line({"中": HOSTILE})
     told = capsys.readouterr().out

@@ -171,3 +171,31 @@ def test_words_match_whatever_their_case(word: str, good: bool) -> None:
     else:
         with pytest.raises(Invalid):
             reader.read(f'{{"word":"{word}"}}'.encode(), [])
+
+
+@pytest.mark.parametrize(
+    ("body", "repeated"),
+    [
+        (b'{"name":"a","name":"b"}', "name"),
+        (b'{ "name" : "a" ,\n "countOfIt": 1, "countOfIt": 1.0 }', "countOfIt"),
+        (b'{"name":"a","inner":{"size":1,"size":2}}', "inner.size"),
+        (b'{"name":"a","n\\u0061me":"b"}', "name"),
+    ],
+)
+def test_a_member_may_come_once_only_in_strict_mode(body: bytes, repeated: str) -> None:
+    READER.read(body, [])
+    with pytest.raises(Invalid, match=rf"^{repeated}: a member may come once only \(.*strict"):
+        READER.read(body, [], strict=True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name":"a","body":{"x":1,"x":2}}',  # what is kept as it is is not ours to judge
+        b'{"name":"a", "body": [1, {"name":1}], "inner": {"size": 1}}',
+        b'{"name":"\\u0061", "body": ' + b"[" * 400 + b"]" * 400 + b', "countOfIt": 2.0}',
+        b'{"name":"a", "body": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_strict_mode_takes_what_comes_once(body: bytes) -> None:
+    assert READER.read(body, [], strict=True).name == "a"
