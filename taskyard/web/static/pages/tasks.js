@@ -179,8 +179,8 @@ export default function Tasks({ query }) {
   useEffect(() => (chosen.size ? hold("rows selected") : undefined), [chosen.size > 0]);
   useEffect(() => list.select([]), [tasks.path]);
   useEffect(() => {
-    trail.value = { ids: rows.map((row) => row.id), back: location.pathname + location.search };
-  }, [rows]);
+    trail.value = { ids: rows.map((row) => row.id), back: withQuery("/tasks", query) };
+  }, [rows, query]);
   const narrowed = Object.entries(query).some(([name, value]) => name !== "status" && value);
   const names = isAdmin.value ? { ...NAMES, owner: "owner" } : NAMES;
   const one = (/** @type {string | null} */ id) => rows.find((row) => row.id === id);

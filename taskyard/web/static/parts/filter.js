@@ -29,7 +29,7 @@ export function Filter({ names, facets, query, onChange, shown = (_, value) => v
     event.preventDefault();
     /** @type {Record<string, string | null>} */
     const changes = {};
-    for (const [member, value] of Object.entries(typed(text, names))) changes[member] = read(member, value) ?? query[member] ?? null;
+    for (const [member, value] of Object.entries(typed(field.current?.value ?? "", names))) changes[member] = read(member, value) ?? query[member] ?? null;
     if (Object.keys(changes).length) onChange(changes);
     setText("");
   };

@@ -4,7 +4,7 @@
  */
 
 import { keys } from "../core/keys.js";
-import { signal, useEffect, useMemo, useRef } from "../vendor/preact.js";
+import { signal, useLayoutEffect, useMemo, useRef } from "../vendor/preact.js";
 
 /**
  * @typedef {{
@@ -70,7 +70,8 @@ export const trail = signal({ ids: /** @type {string[]} */ ([]), back: "" });
 export function useKeys(bindings) {
   const latest = useRef(bindings);
   latest.current = bindings;
-  useEffect(
+  // As soon as the page is there: whoever sees it may press a key.
+  useLayoutEffect(
     () => keys.bind(Object.fromEntries(Object.keys(bindings).map((key) => [key, () => latest.current[key]?.()]))),
     [Object.keys(bindings).join()],
   );

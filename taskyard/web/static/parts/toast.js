@@ -98,10 +98,10 @@ function Toasts() {
   return html`${shown.value.map((one) => html`<${One} key=${one.id} one=${one} />`)}`;
 }
 
-/** Where toasts stand: within an open dialog, since all else is inert and below then. */
+/** Where toasts stand: within an open dialog, since all else is inert and below then. @type {HTMLElement | null} */
+let place = null;
+
 function host() {
-  const within = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
-  let place = document.getElementById("toasts");
   if (!place) {
     place = document.createElement("div");
     place.id = "toasts";
@@ -110,13 +110,15 @@ function host() {
       place.addEventListener(on, () => hold(true));
       place.addEventListener(off, () => hold(false));
     }
-    within.append(place);
     render(html`<${Toasts} />`, place);
-  } else if (place.parentElement !== within) within.append(place);
+  }
+  const within = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  if (place.parentElement !== within) within.append(place);
 }
 
-/** Brings the toasts back to the page when the dialog that they stood in is taken away. */
+/** Brings the toasts back to the page when the dialog that they stood in has been taken away. */
 export function keepToasts() {
-  const place = document.getElementById("toasts");
-  if (place && place.parentElement !== document.body) document.body.append(place);
+  if (!place || place.parentElement === document.body) return;
+  hold(false);
+  document.body.append(place);
 }

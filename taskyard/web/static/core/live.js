@@ -1,0 +1,271 @@
+/**
+ * What changes while one looks: a signal for each topic, fed by the node's stream of events, and by calls every 2 s where
+ * there is no stream. Knows no DOM: who shows the page says when it is hidden.
+ */
+
+import { batch, computed, signal } from "../vendor/preact.js";
+import { at, get, withQuery } from "./api.js";
+
+const POLL_MS = 2000;
+/** How long calls stand in before the stream is tried again. */
+const STAND_IN_MS = 60_000;
+/** A stream with nothing in it for so long is lost. */
+const SILENCE_MS = 25_000;
+const RETRY_MS = [1000, 2000, 4000, 8000, 15_000];
+const HIDDEN_MS = 30_000;
+/** Held for longer, the page asks to go on. */
+export const HELD_LONG_MS = 300_000;
+
+/** @typedef {"connecting" | "live" | "held" | "lost"} State */
+/** @typedef {"overview" | "lanes" | "fleet" | "attention"} Topic */
+
+const connected = signal(/** @type {"connecting" | "live" | "lost"} */ ("connecting"));
+/** Why the figures stand still: reasons such as `rows selected`; none: they do not. */
+const holds = signal(/** @type {ReadonlySet<string>} */ (new Set()));
+/** Since when the figures are held, and since when the connection is lost (the browser's clock); 0: they are not. */
+export const heldSince = signal(0);
+export const lostSince = signal(0);
+/** When the next try to connect is due (the browser's clock). */
+export const retryAt = signal(0);
+/** How far the node's clock is ahead of the browser's, in ms. */
+export const offset = signal(0);
+/** The node's time now, moved once a second: everything relative is worked out from it. */
+export const now = signal(Date.now());
+/** When the latest event was made, by the node's clock. */
+export const asOf = signal(0);
+
+export const state = computed(() => {
+  if (connected.value === "lost") return "lost";
+  return holds.value.size ? "held" : connected.value;
+});
+
+/** The latest of each topic as the API words it; `null` before there is one. */
+export const topics = {
+  overview: signal(/** @type {any} */ (null)),
+  lanes: signal(/** @type {any} */ (null)),
+  fleet: signal(/** @type {any} */ (null)),
+  attention: signal(/** @type {any} */ (null)),
+};
+
+/** @type {Map<object, {topics: readonly Topic[], tasks: readonly string[], onTask?: (task: any) => void}>} */
+const wants = new Map();
+/** What came while held. @type {Map<string, () => void>} */
+const kept = new Map();
+/** @type {EventSource | null} */
+let stream = null;
+let asked = "";
+let tries = 0;
+let heard = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let hiding;
+let hidden = false;
+let started = false;
+
+/** Starts the clock. @param {number} nodeNow the node's time when the page was made */
+export function start(nodeNow) {
+  if (started) return;
+  started = true;
+  clock(nodeNow);
+  setInterval(() => {
+    now.value = Date.now() + offset.value;
+    if (stream && connected.value === "live" && Date.now() - heard > SILENCE_MS) lose();
+  }, 1000);
+}
+
+/** @param {number} nodeNow */
+function clock(nodeNow) {
+  const ahead = nodeNow - Date.now();
+  // A difference of a few ms is the way from there to here.
+  if (Math.abs(ahead - offset.value) > 500) offset.value = ahead;
+}
+
+/**
+ * Asks for topics, and for the changes of some tasks, until the function given back is called.
+ * @param {readonly Topic[]} names
+ * @param {{tasks?: readonly string[], onTask?: (task: any) => void}} [watched] at most 100 ids
+ */
+export function want(names, { tasks = [], onTask } = {}) {
+  const key = {};
+  wants.set(key, { topics: names, tasks, onTask });
+  queueMicrotask(reconsider);
+  return () => {
+    wants.delete(key);
+    queueMicrotask(reconsider);
+  };
+}
+
+/** Holds the figures for a reason, until the function given back is called. @param {string} reason */
+export function hold(reason) {
+  if (!holds.value.size) heldSince.value = Date.now();
+  holds.value = new Set([...holds.value, reason]);
+  return () => release(reason);
+}
+
+/** @param {string} [reason] without one: all of them */
+export function release(reason) {
+  const left = new Set(reason === undefined ? [] : [...holds.value].filter((one) => one !== reason));
+  batch(() => {
+    holds.value = left;
+    if (left.size) return;
+    heldSince.value = 0;
+    for (const apply of kept.values()) apply();
+    kept.clear();
+  });
+}
+
+/** The page is hidden or shown: a hidden one gives its connection back after a while. @param {boolean} shown */
+export function visible(shown) {
+  clearTimeout(hiding);
+  if (!shown) {
+    hiding = setTimeout(() => {
+      hidden = true;
+      close();
+    }, HIDDEN_MS);
+  } else if (hidden) {
+    hidden = false;
+    reconnect();
+  }
+}
+
+/** Tries to connect now. */
+export function reconnect() {
+  close();
+  reconsider();
+}
+
+function wanted() {
+  const names = new Set([...wants.values()].flatMap((want) => want.topics));
+  const tasks = new Set([...wants.values()].flatMap((want) => want.tasks));
+  return { names: [...names].sort(), tasks: [...tasks].slice(0, 100).sort() };
+}
+
+function reconsider() {
+  if (hidden) return;
+  const { names, tasks } = wanted();
+  const path = withQuery("/api/events", { topics: names.join(","), tasks: tasks.join(",") });
+  if (path === asked && (stream || timer)) return;
+  close();
+  asked = path;
+  if (names.length || tasks.length) open(path);
+}
+
+function close() {
+  clearTimeout(timer);
+  timer = undefined;
+  stream?.close();
+  stream = null;
+  asked = "";
+}
+
+/** @param {string} path */
+function open(path) {
+  const opened = new EventSource(at(path));
+  stream = opened;
+  heard = Date.now();
+  for (const name of ["snapshot", "overview", "lanes", "fleet", "attention", "task", "reset", "tick"]) {
+    opened.addEventListener(name, (event) => {
+      if (opened === stream) hear(name, JSON.parse(/** @type {MessageEvent} */ (event).data));
+    });
+  }
+  opened.onopen = () => {
+    if (opened === stream) live();
+  };
+  opened.onerror = () => {
+    if (opened !== stream) return;
+    // A stream that was refused may be refused for good; a call says why.
+    const refused = opened.readyState === 2;
+    opened.close();
+    stream = null;
+    if (refused) void standIn(Date.now() + STAND_IN_MS);
+    else lose();
+  };
+}
+
+function live() {
+  batch(() => {
+    tries = 0;
+    heard = Date.now();
+    connected.value = "live";
+    lostSince.value = 0;
+  });
+}
+
+function lose() {
+  stream?.close();
+  stream = null;
+  const pause = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)];
+  tries += 1;
+  batch(() => {
+    if (connected.value !== "lost") lostSince.value = Date.now();
+    connected.value = "lost";
+    retryAt.value = Date.now() + pause;
+  });
+  clearTimeout(timer);
+  timer = setTimeout(reconnect, pause);
+}
+
+/** @param {string} name @param {any} data */
+function hear(name, data) {
+  live();
+  if (typeof data.now === "number") {
+    clock(data.now);
+    asOf.value = data.now;
+  }
+  if (name === "snapshot") {
+    for (const topic of /** @type {Topic[]} */ (Object.keys(topics))) if (data[topic]) put(topic, data[topic]);
+  } else if (name === "task") {
+    tell(data);
+  } else if (name in topics) {
+    put(/** @type {Topic} */ (name), data);
+  }
+}
+
+/** @param {Topic} topic @param {any} value */
+function put(topic, value) {
+  const apply = () => {
+    topics[topic].value = value;
+  };
+  if (holds.value.size) kept.set(topic, apply);
+  else apply();
+}
+
+/** @param {any} task */
+function tell(task) {
+  const apply = () => {
+    for (const want of wants.values()) if (want.tasks.includes(task.id)) want.onTask?.(task);
+  };
+  if (holds.value.size) kept.set(`task ${task.id}`, apply);
+  else apply();
+}
+
+const CALLS = /** @type {const} */ ({ overview: "/api/overview", lanes: "/api/lanes", fleet: "/api/servers" });
+
+/** Calls in place of a stream, until it is tried again. @param {number} end */
+async function standIn(end) {
+  const { names, tasks } = wanted();
+  const path = asked;
+  try {
+    for (const name of /** @type {(keyof typeof CALLS)[]} */ (names.filter((one) => one in CALLS))) {
+      const { data } = await get(CALLS[name]);
+      if (path !== asked) return;
+      hear(name, data);
+    }
+    for (const id of tasks) {
+      const { data } = await get(`/api/task/${encodeURIComponent(id)}`);
+      if (path !== asked) return;
+      hear("task", data);
+    }
+    live();
+  } catch (problem) {
+    if (path !== asked) return;
+    const status = /** @type {{status?: number}} */ (problem).status;
+    if (status === 401) return;
+    if (status === 0 || (status ?? 0) >= 500) {
+      lose();
+      return;
+    }
+  }
+  timer = setTimeout(() => (Date.now() < end ? void standIn(end) : reconnect()), POLL_MS);
+}
