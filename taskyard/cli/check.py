@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from taskyard.cli.command import Json
-from taskyard.cli.house import Config, DataDir, held, settings_of
+from taskyard.cli.house import Config, DataDir, about_backup, held, settings_of
 from taskyard.cli.stop import Stop
 
 
@@ -56,10 +56,7 @@ def _check(path: Path, as_json: bool, *, backup: bool = False) -> None:
     try:
         report = look(path, told)
     except Unusable as error:
-        told_of = str(error)
-        if backup:  # it is of no use to be told to restore from a backup
-            told_of = told_of.removesuffix(": restore it from a backup") + ": take another backup"
-        raise Stop(told_of) from None
+        raise Stop(about_backup(error) if backup else str(error)) from None
     if as_json:
         show.json_line(
             {

@@ -65,6 +65,12 @@ def key_of(path: Path) -> str | None:
         raise Stop(f"{path} cannot be read: {reason}") from None
 
 
+def about_backup(error: Exception) -> str:
+    """What is wrong with a backup. What the store proposes for a database, a backup, is no way out of that."""
+    wrong, proposed, _ = str(error).partition(": restore it from a backup")
+    return f"{wrong}: take another backup" if proposed else wrong
+
+
 def progress(what: str, left: int, pages: int) -> None:
     """How far a copy is, on a terminal."""
     import sys

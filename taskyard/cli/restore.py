@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskyard.cli.command import Json
-from taskyard.cli.house import KEY_SUFFIX, Config, DataDir, held, key_of, progress, settings_of
+from taskyard.cli.house import KEY_SUFFIX, Config, DataDir, about_backup, held, key_of, progress, settings_of
 from taskyard.cli.stop import Stop
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def restore(
     try:
         check_backup(file)
     except StoreError as error:
-        raise Stop(str(error)) from None
+        raise Stop(about_backup(error)) from None
     key = key_of(file.with_name(file.name + KEY_SUFFIX))
     with held(settings.data_path, create=True) as directory:
         if directory is None:

@@ -344,6 +344,7 @@ def test_a_check_tells_what_is_wrong_by_words_and_exit_code(run: Run, own_yard: 
     for words in (("check", "a.db"), ("restore", "a.db", "--data-dir", "new")):
         code, _, err = run(*words)
         assert (code, "damaged" in err) == (1, True)
+        assert ("restore it" in err, "take another backup" in err) == (False, True)
     assert not (tmp_path / "new").exists()
     code, _, err = run("check", "nothing.db")
     assert (code, "no backup in it" in err) == (2, True)

@@ -50,6 +50,18 @@ def test_a_list_into_a_pipe_is_one_object_a_line(run: Run, direct: Crew) -> None
     assert json.loads(line)["id"] == direct.server_id
 
 
+def test_a_check_that_passes_says_what_is_still_missing(run: Run, direct: Crew) -> None:
+    path = f"/api/servers/{direct.server_id}/check"
+    healthy, direct.backend.health = direct.backend.health, (500, {})
+    while direct.service.post(path).json()["status"] != "offline":
+        pass  # three failed checks in a row
+    direct.backend.health = healthy
+    code, out, _ = run("servers", "check", direct.server_id)
+    assert (code, "offline" in out, "after three passed checks in a row" in out) == (0, True, True)
+    code, out, _ = run("servers", "check", direct.server_id, "--json")
+    assert (code, json.loads(out)["passed"]) == (0, True)
+
+
 def test_drain_says_what_it_does_and_how_it_ends(run: Run, direct: Crew) -> None:
     name = direct.server_id
     end = f"taskyard servers drain --end {name}"
