@@ -26,7 +26,7 @@ SEED ?=
 BENCH ?= main_job transport store retention backup events
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test-venv tools demo test test-quick simulate torture power lint bench bench-peers docs lock clean
+.PHONY: help venv install test-venv tools demo test test-quick simulate torture torture-nodes power lint bench bench-peers docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,9 @@ simulate: test-venv ## every fault in virtual time, judged; what breaks is shrun
 
 torture: test-venv ## a node killed, frozen, starved and cut off under load, and judged (MINUTES=5 SEED=7)
 	@$(BIN)/python -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+torture-nodes: test-venv tools ## the same with three nodes on one PostgreSQL, and the database as a target (MINUTES=5)
+	MINUTES=$(MINUTES) $(BIN)/pytest -s tests/nodes/test_nodes_torture.py
 
 power: test-venv ## the power goes after every single write of a thousand turns (make test: between any two syncs)
 	POWER=every $(BIN)/pytest -n $(WORKERS) tests/power

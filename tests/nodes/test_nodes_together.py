@@ -23,6 +23,13 @@ def test_each_node_takes_tasks_shows_them_and_passes_on_what_only_the_decider_kn
         "/api/task", json={"type": "quick", "payload": {"n": 7}, "async": False, "wait": 60_000} | served.only
     )
     assert (waited.json()["status"], waited.json()["result"]) == ("COMPLETED", {"n": 7})
+    # And who waits for a change sees it, whichever node makes it.
+    held = nodes.submit(one, "held", **served.only)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_wait_for_the_end, nodes, two, held)
+        until(lambda: bool(served.orders(held)))
+        served.let_go.set()
+        assert waiting.result(120) == "COMPLETED"
     # One key makes one task, at whatever node it is used, also at the same moment.
     body = {"type": "quick", "payload": {}, "idempotencyKey": served.name} | served.only
     gate = threading.Barrier(3)
@@ -55,10 +62,18 @@ def test_each_node_takes_tasks_shows_them_and_passes_on_what_only_the_decider_kn
     assert nodes.client(one).put("/api/loadbalancer/algorithm", json=algorithm).status_code == 200
     for number in (one, two, decider):
         assert nodes.client(number).get("/api/loadbalancer/status").json()["algorithm"] == "least-connections"
-        assert nodes.client(number).get("/api/stats").json()["totalTasks"] == before + 5
+        assert nodes.client(number).get("/api/stats").json()["totalTasks"] == before + 6
     roles = sorted(row["role"] for row in nodes.shown(one))
     assert roles == ["decider", "member", "member"]
     until(lambda: len({row["epoch"] for row in nodes.shown(one)}) == 1, what="not all have seen who decides")
     # Nobody from outside comes in by the nodes' own door.
     for token in ({}, {"authorization": "Bearer x"}, dict(nodes.client(one).headers)):
         assert httpx.post(f"{nodes.nodes[decider].url}/internal/call", headers=token).status_code == 401
+
+
+def _wait_for_the_end(nodes: Yard, number: int, task_id: str) -> str:
+    status = "PENDING"
+    while status in ("PENDING", "PROCESSING"):
+        path = f"/api/task/{task_id}"
+        status = nodes.client(number).get(path, params={"wait": 60_000}, timeout=90).json()["status"]
+    return status

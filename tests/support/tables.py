@@ -16,9 +16,12 @@ TABLES = {
     "queue": "SELECT task_id FROM queue",
     "run": "SELECT task_id, linger_until FROM run",
     "attempt": "SELECT task_id, attempt, last, server_id, outcome, started_at, ended_at FROM attempt",
-    "stats_hour": "SELECT scope, sum(created)::bigint AS created, sum(completed)::bigint AS completed, "
+    "stats_hour": "SELECT scope, key, sum(created)::bigint AS created, sum(completed)::bigint AS completed, "
     "sum(failed)::bigint AS failed, sum(cancelled)::bigint AS cancelled, sum(timed_out)::bigint AS timed_out "
-    "FROM stats_all GROUP BY scope",
+    "FROM stats_all GROUP BY scope, key",
+    "series": "SELECT step, at, submitted, completed, failed, cancelled, timed_out FROM series",
+    "failed_task": "SELECT task_id FROM failed_task",
+    "failure_group": "SELECT tasks FROM failure_group",
 }
 
 
