@@ -52,8 +52,14 @@ def settings(store):
 
 @pytest.fixture
 def short_lease(monkeypatch):
-    monkeypatch.setattr(lease, "LASTS_MS", 400)
+    monkeypatch.setattr(lease, "LASTS_MS", 1_500)
     monkeypatch.setattr(lease, "_TELL_S", 0.05)
+
+
+@pytest.fixture
+def long_lease(monkeypatch):
+    """Nobody waits for the end of such a one by chance, however slow the machine."""
+    monkeypatch.setattr(lease, "LASTS_MS", 120_000)
 
 
 def stop_telling(store):
@@ -66,7 +72,7 @@ def test_a_second_one_waits_while_the_first_lives(url):
     with closing(PostgresStore(url)) as first, closing(PostgresStore(url)) as second:
         queued(first, 1)
         told = lives(url)
-        until(lambda: lives(url) > told + timedelta(milliseconds=2 * lease.LASTS_MS))
+        until(lambda: lives(url) > told + timedelta(milliseconds=1.5 * lease.LASTS_MS))
         for _ in range(3):
             with pytest.raises(NotDeciding):
                 second.recover(1)
@@ -84,6 +90,7 @@ def lives(url):
     return until_when
 
 
+@pytest.mark.usefixtures("long_lease")
 def test_whoever_stops_hands_over_at_once(url):
     first = PostgresStore(url)
     with closing(PostgresStore(url)) as second:
@@ -113,10 +120,12 @@ def decides(store):
     return True
 
 
+@pytest.mark.usefixtures("long_lease")
 def test_one_that_died_on_this_machine_is_not_waited_for(url):
     """A real process that was killed; while it lives it is believed to."""
     program = (
-        "import sys; from taskyard.store.postgres.store import PostgresStore\n"
+        "import sys; from taskyard.store.postgres import lease; from taskyard.store.postgres.store import PostgresStore\n"
+        f"lease.LASTS_MS = {lease.LASTS_MS}\n"
         "store = PostgresStore(sys.argv[1])\nprint(flush=True)\ninput()"
     )
     child = subprocess.Popen([sys.executable, "-c", program, url], stdin=-1, stdout=-1, cwd=ROOT)
