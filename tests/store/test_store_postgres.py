@@ -124,7 +124,8 @@ def decides(store):
 def test_one_that_died_on_this_machine_is_not_waited_for(url):
     """A real process that was killed; while it lives it is believed to."""
     program = (
-        "import sys; from taskyard.store.postgres import lease; from taskyard.store.postgres.store import PostgresStore\n"
+        "import sys; from taskyard.store.postgres import lease\n"
+        "from taskyard.store.postgres.store import PostgresStore\n"
         f"lease.LASTS_MS = {lease.LASTS_MS}\n"
         "store = PostgresStore(sys.argv[1])\nprint(flush=True)\ninput()"
     )
