@@ -23,6 +23,7 @@ from taskyard.store.port import Store
 from taskyard.wire.base import Answer
 from taskyard.wire.why import (
     Action,
+    Estimate,
     FunnelStep,
     Lanes,
     LeftOut,
@@ -88,6 +89,7 @@ async def _shown(call: Call, record: Record, last: AttemptRow | None, waits: Wai
         reason.params["ahead"] = before
     if reason.code is Code.BACKOFF and last is not None and reason.params["outcome"] == Outcome.FAILED:
         reason.params["status"] = last.http_status
+    outlook = await node.outlook(waits)
     return Why(
         id=record.task.id,
         as_of=now,
@@ -97,7 +99,8 @@ async def _shown(call: Call, record: Record, last: AttemptRow | None, waits: Wai
         also=[OtherReason(code=other.code, params=other.params) for other in also],
         funnel=[_step(left) for left in funnel],
         position=None if before is None else before + 1,
-        would_start=None if (found := await node.remedy(waits)) is None else _would_start(call, record, found, words),
+        estimate=None if outlook.estimate is None else Estimate(p50=outlook.estimate.p50, p90=outlook.estimate.p90),
+        would_start=None if outlook.remedy is None else _would_start(call, record, outlook.remedy, words),
         actions=list(_actions(node, record, [reason, *also], admin=call.admin)),
     )
 

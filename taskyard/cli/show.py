@@ -146,6 +146,11 @@ def percent(share: object) -> str:
     return f"{share * 100:.0f}%" if isinstance(share, int | float) else ""
 
 
+def starts(estimate: Mapping[str, int] | None) -> str | None:
+    """When a task will start, as far as that is foreseen."""
+    return None if estimate is None else f"within {span(estimate['p50'])} (9 of 10: {span(estimate['p90'])})"
+
+
 def funnel(steps: Sequence[Mapping[str, Any]]) -> str:
     """How many servers each step leaves, up to the first that leaves none: 14 registered → 3 able → 0 free."""
     shown: list[Mapping[str, Any]] = []

@@ -140,6 +140,7 @@ def why(yard: Yard, task: TaskId) -> None:
         "also": show.words([other["code"] for other in found["also"]]),
         "servers": show.funnel(found["funnel"]),
         "place": found["position"],
+        "starts": show.starts(found["estimate"]),
     }
     show.facts(facts)
     out = [(server["id"], server["code"], step["step"]) for step in found["funnel"] for server in step["servers"]]

@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from random import Random
 
 from taskyard.domain.server import AWAY, Server
 from taskyard.domain.task import Task
 from taskyard.domain.window import PLACE_LIMIT, rank_of
-from taskyard.engine.memory import Memory
 from taskyard.engine.trial import Picture, Trial
 
 SLOTS_MOST = 8
 PRIORITY_MOST = 10
-# Beyond these nothing is tried: a copy is made of all of them.
-SERVERS_MOST = 2_000
-TASKS_MOST = 5_000
-DEPTH_MOST = 1_000
+TASKS_MOST = 5_000  # beyond these nothing is tried: a trial copies all of them
 TRIALS_MOST = 64
 
 
@@ -45,18 +42,12 @@ class Remedy:
     capability: str = ""
 
 
-def picture(memory: Memory, task: Task, now: int) -> Picture | None:
-    """What `remedy` needs, copied from memory; `None` when it is too much, or memory holds too little to be sure."""
-    servers = memory.fleet.servers
-    if task.due_at is not None or not task.in_window or len(servers) > SERVERS_MOST:
+def remedy(picture: Picture) -> Remedy | None:
+    """The first candidate that starts the task in the next turn; `None`: there is none, or no telling."""
+    room = max((server.max_concurrent - server.active for server in picture.servers), default=0)
+    seen = picture.shallow(max(0, room) + SLOTS_MOST + 1)
+    if not seen.whole or seen.size > TASKS_MOST:
         return None
-    room = max((server.max_concurrent - server.active for server in servers.values()), default=0)
-    seen = Picture(memory, task, now, min(DEPTH_MOST, max(0, room) + SLOTS_MOST + 1))
-    return seen if seen.whole and seen.size <= TASKS_MOST else None
-
-
-def remedy(seen: Picture) -> Remedy | None:
-    """The first candidate that starts the task in the next turn; `None`: there is none."""
     tried = _Tried(seen)
     return next((found for found in tried.candidates() if tried.helps(found)), None)
 
@@ -134,12 +125,17 @@ class _Tried:
 
     def _try(self, found: Remedy) -> bool:
         if found.kind is Kind.PRIORITY:
-            return Trial(self._seen, _raised(self._seen.task, found.more)).starts()
+            return _starts(Trial(self._seen, _raised(self._seen.task, found.more)))
         trial = Trial(self._seen)
         server = trial.fleet.servers[found.server_id]
         _CHANGES[found.kind](server, found)
         trial.change(server)
-        return trial.starts()
+        return _starts(trial)
+
+
+def _starts(trial: Trial) -> bool:
+    trial.match(Random(0))
+    return trial.started
 
 
 def _raised(task: Task, more: int) -> int:

@@ -15,14 +15,36 @@ from taskyard.domain.server import AWAY, Server
 from taskyard.domain.task import Task
 from taskyard.engine.matching import match
 from taskyard.engine.memory import Memory
-from taskyard.engine.plan import Found
+from taskyard.engine.plan import Dispatch, Found
 from taskyard.engine.turn import Turn
+
+# Beyond these no picture is made: it is copied between two turns.
+SERVERS_MOST = 2_000
+DEPTH_MOST = 1_000
+DEPTH_LEAST = 300
+
+
+def picture(memory: Memory, task: Task, now: int, opened: int) -> Picture | None:
+    """A picture deep enough for trials that open `opened` slots besides those that are free.
+
+    `None` for a task that is not ready, when there is too much, or when memory holds too little to be sure.
+    """
+    servers = memory.fleet.servers
+    if task.due_at is not None or not task.in_window or len(servers) > SERVERS_MOST:
+        return None
+    room = max((server.max_concurrent - server.active for server in servers.values()), default=0)
+    depth = max(DEPTH_LEAST, room + opened) + 1
+    if depth > DEPTH_MOST:
+        return None
+    seen = Picture(memory, task, now, depth)
+    return seen if seen.whole else None
 
 
 class Picture:
     """What trials for one ready task need of a memory at the time `now` (int ms), copied once; it may move on then.
 
-    `depth` is how many tasks of a flow are taken at most. `whole` says that the task itself is among them.
+    `depth` is how many tasks of a flow are taken at most. `whole` says that the task itself is among them. `runs` are
+    the attempts that hold slots, `times` how long completed attempts took, by type.
     """
 
     def __init__(self, memory: Memory, task: Task, now: int, depth: int) -> None:
@@ -33,14 +55,33 @@ class Picture:
         self.draining = memory.draining
         self.policy = memory.fleet.policy.name
         self.servers = [_twin(server) for server in memory.fleet.servers.values()]
+        self.runs = [
+            (run, run.server.id, None if run.task is None else run.task.spec.type) for run in memory.runs.values()
+        ]
         self.flows: list[_Flow] = []
-        self.size = 0
         for lane in memory.fleet.lanes.values():
             for flow in lane.flows.values():
                 if flow.count and (taken := _Flow(flow, task, depth)).matters:
                     self.flows.append(taken)
-                    self.size += len(taken.tasks)
-        self.whole = any(entry is task for flow in self.flows for entry in flow.tasks)
+        types = {kind for _, _, kind in self.runs if kind is not None}
+        types |= {entry.spec.type for flow in self.flows for entry in flow.tasks}
+        self.times = {kind: latest for kind in types if (latest := memory.run_times.latest(kind)) is not None}
+
+    @property
+    def size(self) -> int:
+        """How many tasks were taken."""
+        return sum(len(flow.tasks) for flow in self.flows)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the task itself is among them."""
+        return any(entry is self.task for flow in self.flows for entry in flow.tasks)
+
+    def shallow(self, depth: int) -> Picture:
+        """The same with fewer tasks of each flow."""
+        less = copy(self)
+        less.flows = [flow.cut(depth) for flow in self.flows]
+        return less
 
 
 class _Flow:
@@ -60,6 +101,14 @@ class _Flow:
                     return
                 self.tasks.append(entry)
 
+    def cut(self, depth: int) -> _Flow:
+        """The same with at most `depth` tasks."""
+        if len(self.tasks) <= depth:
+            return self
+        less = copy(self)
+        less.tail, less.tasks = self.tasks[depth].rank, self.tasks[:depth]
+        return less
+
     @property
     def matters(self) -> bool:
         return bool(self.tasks) or self.tail is not None
@@ -70,7 +119,7 @@ class Trial:
 
     def __init__(self, picture: Picture, rank: int | None = None) -> None:
         """With `rank` the task stands there in place of where it stood."""
-        self._now = picture.now
+        self.now = picture.now
         self.memory = Memory(picture.limits, picture.node)
         self.memory.draining = picture.draining
         self.fleet = self.memory.fleet
@@ -100,11 +149,17 @@ class Trial:
     def change(self, server: Server) -> None:
         """Take note of a server that is new or was changed."""
         self.fleet.place(server)
-        self.fleet.refresh(server, self._now)
+        self.fleet.refresh(server, self.now)
 
-    def starts(self) -> bool:
-        """Run the match of one turn; whether it gave the task a slot."""
-        match(Turn(self.memory, self._now, Random(0), Found()))
+    def match(self, rng: Random) -> list[Dispatch]:
+        """Run the match of one turn; what it dispatched."""
+        turn = Turn(self.memory, self.now, rng, Found())
+        match(turn)
+        return [effect for effect in turn.plan.effects if isinstance(effect, Dispatch)]
+
+    @property
+    def started(self) -> bool:
+        """Whether the task was given a slot."""
         return self._task.status is Status.PROCESSING
 
 

@@ -33,6 +33,7 @@ from taskyard.host.dispatcher import Dispatcher
 from taskyard.host.errors import Unavailable
 from taskyard.host.metrics import Metrics
 from taskyard.host.port import End
+from taskyard.host.promises import Promises
 from taskyard.host.transport.port import Transport
 from taskyard.host.waiters import Waiters
 from taskyard.host.watched import Watched
@@ -48,9 +49,16 @@ class Effects:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, checks: Checks, metrics: Metrics, transport: Transport, budget: Budget
+        self,
+        dispatcher: Dispatcher,
+        checks: Checks,
+        metrics: Metrics,
+        transport: Transport,
+        budget: Budget,
+        promises: Promises,
     ) -> None:
         self._budget = budget
+        self._promises = promises
         self._dispatcher = dispatcher
         self._checks = checks
         self._metrics = metrics
@@ -159,6 +167,8 @@ class Effects:
         task_id, status = effect.task_id, effect.status
         if self.changed:
             self.changed.wake(task_id, status)
+        if self._promises:
+            self._promises.changed(task_id, status)
         if status.ended:
             self._metrics.ended(status)
             if status is not Status.COMPLETED:

@@ -20,6 +20,7 @@ from taskyard.domain.outcomes import Outcome, Status
 from taskyard.domain.pool import Pool
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import AttemptOver, Dispatch
+from taskyard.host.promises import Promises
 from taskyard.host.views import oldest_in
 
 LABELS_MOST = 50
@@ -68,7 +69,9 @@ class Metrics(Collector):
         tight: Callable[[], str | None],
         now: Callable[[], int],
         ready: Callable[[], bool],
+        promises: Promises,
     ) -> None:
+        self._promises = promises
         self._ended = dict.fromkeys((status for status in Status if status.ended), 0)
         self._outcomes: dict[Outcome, int] = {outcome: 0 for outcome in Outcome if outcome is not Outcome.ACCEPTED}
         self._wait = Buckets("taskyard_queue_wait_seconds", "From ready to dispatched.", _SECONDS)
@@ -90,8 +93,15 @@ class Metrics(Collector):
         outcomes = CounterMetricFamily("taskyard_attempts", "Attempts that ended.", labels=["outcome"])
         for outcome, count in self._outcomes.items():
             outcomes.add_metric([outcome.value], count)
+        kept = CounterMetricFamily(
+            "taskyard_estimates", "Tasks whose start was foretold, by when they started.", labels=["started"]
+        )
+        kept.add_metric(["by_p50"], self._promises.by_p50)
+        kept.add_metric(["by_p90"], self._promises.by_p90)
+        kept.add_metric(["late"], self._promises.late)
         yield ended
         yield outcomes
+        yield kept
         for buckets in (self._wait, self._run, self._response, self._turn_facts, self._turn):
             yield buckets.family()
         yield GaugeMetricFamily("taskyard_loop_lag_seconds", "How late the event loop last woke.", value=self._lag)

@@ -21,7 +21,6 @@ from taskyard.engine.facts import Fact, Submitted
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Result
-from taskyard.engine.remedy import Remedy
 from taskyard.engine.rows import Record
 from taskyard.host.backup import Backups
 from taskyard.host.budget import Budget
@@ -37,14 +36,25 @@ from taskyard.host.loop import TurnLoop
 from taskyard.host.metrics import Metrics
 from taskyard.host.nodes.nodes import Hands, Nodes
 from taskyard.host.opening import open_store
-from taskyard.host.port import Decider, End, FleetColumns, LiveCounts, NodeView, ServerView, WaitingLanes, WaitingTask
+from taskyard.host.port import (
+    Decider,
+    End,
+    FleetColumns,
+    LiveCounts,
+    NodeView,
+    Outlook,
+    ServerView,
+    WaitingLanes,
+    WaitingTask,
+)
+from taskyard.host.promises import Promises
 from taskyard.host.storage import Storage
 from taskyard.host.sweeper import Sweeper
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
 from taskyard.host.transport.port import Bounds, TransportError
 from taskyard.host.views import fleet_columns, live_counts, server_view
-from taskyard.host.waiting import Board, Remedies, waiting_task
+from taskyard.host.waiting import Board, Trials, waiting_task
 from taskyard.host.watched import Watched
 from taskyard.settings import Settings
 from taskyard.store.nodes import Shared
@@ -73,7 +83,6 @@ class Node:
         self._inbox = Inbox(settings.inbox_submissions, settings.inbox_calls)
         self._budget = Budget(settings.memory_budget)
         self._board = Board()
-        self._remedies = Remedies(settings.reads_waiting)
         self.figures = FiguresView(self._known, self.now)
         self._draining = False
         self._started_at = self._clock.now()
@@ -105,10 +114,14 @@ class Node:
                 self._public_base,
             )
             self._checks = Checks(self._transport, self._tell, self._find, settings.check_timeout)
+            promises = Promises(self.now)
+            self._trials = Trials(settings.reads_waiting, promises)
             self._metrics = Metrics(
-                lambda: self.memory, store.sizes, store.tight, self.now, lambda: self.not_ready() is None
+                lambda: self.memory, store.sizes, store.tight, self.now, lambda: self.not_ready() is None, promises
             )
-            self._effects = Effects(self._dispatcher, self._checks, self._metrics, self._transport, self._budget)
+            self._effects = Effects(
+                self._dispatcher, self._checks, self._metrics, self._transport, self._budget, promises
+            )
             if isinstance(store, Shared):
                 self._nodes = await self._join(store)
             self._loop = TurnLoop(
@@ -373,9 +386,9 @@ class Node:
         """See `NodePort.why`."""
         return waiting_task(self._known(), record, self.now(), self.halted())
 
-    async def remedy(self, waits: WaitingTask) -> Remedy | None:
-        """See `NodePort.remedy`."""
-        return None if waits.seen is None else await self._remedies.find(waits.seen)
+    async def outlook(self, waits: WaitingTask) -> Outlook:
+        """See `NodePort.outlook`."""
+        return Outlook(None, None) if waits.seen is None else await self._trials.outlook(waits.seen)
 
     def waiting(self, most: int) -> WaitingLanes:
         """See `NodePort.waiting`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from taskyard.domain.outcomes import Status
 from taskyard.engine.facts import Fact
+from taskyard.engine.forecast import Estimate
 from taskyard.engine.plan import Result
 from taskyard.engine.position import Ahead
 from taskyard.engine.remedy import Remedy
@@ -90,6 +91,13 @@ class WaitingTask(NamedTuple):
     why: Why
     ahead: Ahead | None
     seen: Picture | None
+
+
+class Outlook(NamedTuple):
+    """What would start a waiting task at once, and when it will start as things stand; `None`: there is no telling."""
+
+    remedy: Remedy | None
+    estimate: Estimate | None
 
 
 class WaitingLane(NamedTuple):
@@ -244,8 +252,8 @@ class NodePort(Protocol):
         `None`: it has moved on, read it again.
         """
 
-    async def remedy(self, waits: WaitingTask) -> Remedy | None:
-        """What would start the task at once; `None`: nothing that is tried does, or too many ask."""
+    async def outlook(self, waits: WaitingTask) -> Outlook:
+        """What can be said of when the task will start."""
 
     def waiting(self, most: int) -> WaitingLanes:
         """The lanes with queued tasks, the oldest first, and why they wait; now or a moment ago."""

@@ -6,19 +6,22 @@ import asyncio
 import time
 from collections.abc import Callable
 from heapq import nsmallest
+from random import Random
 
 from taskyard.domain.fleet import Lane
 from taskyard.domain.outcomes import Status
 from taskyard.domain.task import Task
+from taskyard.engine.forecast import forecast
 from taskyard.engine.funnel import Survey
 from taskyard.engine.memory import Memory
 from taskyard.engine.position import ahead
-from taskyard.engine.remedy import Remedy, picture, remedy
+from taskyard.engine.remedy import SLOTS_MOST, remedy
 from taskyard.engine.rows import Record
 from taskyard.engine.states import task_of
-from taskyard.engine.trial import Picture
+from taskyard.engine.trial import Picture, picture
 from taskyard.engine.why import Code, fullest, why_lane, why_task
-from taskyard.host.port import WaitingLane, WaitingLanes, WaitingTask
+from taskyard.host.port import Outlook, WaitingLane, WaitingLanes, WaitingTask
+from taskyard.host.promises import Promises
 from taskyard.host.views import oldest_in
 
 
@@ -35,28 +38,42 @@ def waiting_task(memory: Memory, record: Record, now: int, halted: str | None) -
     if task.status is not Status.PENDING:
         return task.status
     why = why_task(memory, task, now, halted)
-    seen = None if why.reason.code is Code.NEXT or halted is not None else picture(memory, task, now)
+    seen = None if why.reason.code is Code.NEXT or halted is not None else picture(memory, task, now, SLOTS_MOST)
     return WaitingTask(why, ahead(memory, task), seen)
 
 
-class Remedies:
-    """Looks for what would start tasks at once, off the event loop; one at a time, `most` callers at most."""
+class Trials:
+    """Tries things on pictures off the event loop: one at a time, a quarter of the time at most, `most` callers."""
 
-    def __init__(self, most: int) -> None:
+    REST = 3
+
+    def __init__(self, most: int, promises: Promises) -> None:
         self._most = most
+        self._promises = promises
         self._asking = 0
         self._one = asyncio.Lock()
+        self._free_at = 0.0
+        self._rng = Random()
 
-    async def find(self, seen: Picture) -> Remedy | None:
-        """What would start the task of a picture; `None` when nothing does, or too many ask."""
+    async def outlook(self, seen: Picture) -> Outlook:
+        """What can be said of the task of a picture; nothing when too many ask."""
         if self._asking >= self._most:
-            return None
+            return Outlook(None, None)
         self._asking += 1
         try:
             async with self._one:
-                return await asyncio.to_thread(remedy, seen)
+                await asyncio.sleep(max(0.0, self._free_at - time.monotonic()))
+                began = time.monotonic()
+                found = await asyncio.to_thread(self._look, seen)
+                self._free_at = time.monotonic() + self.REST * (time.monotonic() - began)
         finally:
             self._asking -= 1
+        if found.estimate is not None:
+            self._promises.note(seen.task.id, seen.now, found.estimate)
+        return found
+
+    def _look(self, seen: Picture) -> Outlook:
+        return Outlook(remedy(seen), forecast(seen, self._rng))
 
 
 class Board:

@@ -75,6 +75,13 @@ class Action(Answer):
     body: dict[str, Any] | None
 
 
+class Estimate(Answer):
+    """In how many ms the task will have started in half, and in nine tenths of the cases."""
+
+    p50: int
+    p90: int
+
+
 class WouldStart(Answer):
     """The smallest change that would start the task in the next turn, found by trying it on a copy of the scheduler."""
 
@@ -100,6 +107,15 @@ class Why(Answer):
             description=(
                 "Its place among the tasks that may take the same servers; 1 is served first. `null` while it waits "
                 "for a time, and when too many stand before it to be counted."
+            ),
+        ),
+    ]
+    estimate: Annotated[
+        Estimate | None,
+        Meta(
+            description=(
+                "When it will start, by run times of the latest attempts. `null` while too few of a type are known "
+                "(20), too much is ahead (300 tasks), or nothing that is foreseen would start it."
             ),
         ),
     ]

@@ -8,12 +8,13 @@ import pytest
 
 from taskyard.api import why as api_why
 from taskyard.engine.funnel import SHOWN_MOST, Step
+from taskyard.engine.runtimes import LEAST
 from taskyard.engine.why import Code
 from taskyard.wire.why import CODES, STEPS
 from tests.contract.api.conftest import Crew
-from tests.contract.api.yard import Backend, Yard, accept, eventually, fresh, refused
+from tests.contract.api.yard import Backend, Yard, accept, echo, eventually, fresh, refused
 
-MEMBERS = {"id", "asOf", "code", "params", "text", "also", "funnel", "position", "wouldStart", "actions"}
+MEMBERS = {"id", "asOf", "code", "params", "text", "also", "funnel", "position", "estimate", "wouldStart", "actions"}
 OwnYard = Callable[..., Yard]
 Backends = Callable[..., Backend]
 
@@ -243,3 +244,23 @@ def test_at_most_fifty_lanes_are_shown_and_the_others_counted(own_yard: OwnYard)
     admin.post("/api/tasks", json={"tasks": tasks})
     found = admin.get("/api/lanes").json()
     assert (len(found["lanes"]), found["other"]) == (50, {"lanes": 3, "queued": 6})
+
+
+def test_when_it_will_start_once_enough_has_run(own_yard: OwnYard, backend: Backends) -> None:
+    admin = own_yard().client("admin")
+    register(admin, backend(echo), "gpu-1", maxConcurrent=4)
+    for _ in range(LEAST):
+        submit(admin)
+    eventually(lambda: admin.get("/api/stats").json()["successfulTasks"] == LEAST)
+    register(admin, backend(accept), "gpu-1", maxConcurrent=1)
+    first, second = submit(admin), submit(admin)
+    starts(admin, first)
+    estimate = why(admin, second)["estimate"]
+    assert 0 <= estimate["p50"] <= estimate["p90"]
+    kept = 'taskyard_estimates_total{started="'
+    text = admin.get("/metrics").text
+    assert sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(kept)) == 0
+    admin.post(f"/api/task/{first}/cancel")
+    starts(admin, second)
+    text = admin.get("/metrics").text
+    assert sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(kept)) == 1

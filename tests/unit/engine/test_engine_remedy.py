@@ -16,7 +16,8 @@ from taskyard.engine.facts import AlgorithmSet, Checked, Ended, Fact, Maintenanc
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Plan, Receipt
-from taskyard.engine.remedy import Kind, Remedy, picture, remedy
+from taskyard.engine.remedy import SLOTS_MOST, Kind, Remedy, remedy
+from taskyard.engine.trial import picture
 
 STATES = 1000
 STATES_A_TEST = 250
@@ -131,8 +132,8 @@ def all_candidates(engine: Engine, task: Task) -> Iterator[Remedy]:
 
 
 def starts(saved: bytes, now: int, task_id: str, found: Remedy) -> bool:
-    """Do it to the real engine (as saved), by the fact that a caller's call becomes; whether the next turn starts it."""
-    engine: Engine = pickle.loads(saved)  # noqa: S301 - our own
+    """Do it to the real engine (as saved) by the fact that a call becomes; whether the next turn starts the task."""
+    engine: Engine = pickle.loads(saved)
     memory = engine.memory
     facts: list[Fact] = []
     if found.kind is Kind.PRIORITY:
@@ -168,7 +169,7 @@ def test_what_is_named_starts_the_task_and_nothing_smaller_does(first: int) -> N
         states += 1
         task = made.rng.choice(waiting)
         saved = pickle.dumps(made.engine)
-        seen = picture(made.engine.memory, task, made.now)
+        seen = picture(made.engine.memory, task, made.now, SLOTS_MOST)
         assert seen is not None
         found = remedy(seen)
         assert pickle.dumps(made.engine) == saved, "a trial is felt by the original"
