@@ -48,10 +48,11 @@ export function SignInForm({ onDone }) {
       setBusy(false);
     }
   };
+  useEffect(() => document.getElementById("token")?.focus(), []);
   return html`<form onSubmit=${submit} novalidate>
     <input type="text" autocomplete="username" hidden aria-hidden="true" />
     <label for="token">${t("signin.token")}
-      <input id="token" type="password" autocomplete="current-password" autofocus spellcheck=${false} value=${token}
+      <input id="token" type="password" autocomplete="current-password" data-first spellcheck=${false} value=${token}
         aria-describedby="signin-hint signin-error" aria-invalid=${error ? "true" : null}
         onInput=${(/** @type {any} */ event) => setToken(event.target.value)} />
     </label>

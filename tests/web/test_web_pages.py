@@ -1,0 +1,172 @@
+"""What holds for every page: nothing for axe to find, no sideways scroll on a small screen, keys alone are enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.contract.api.yard import Backend, Yard, eventually
+from tests.web.conftest import Visitor
+
+SERVERS = 1000
+# Of the texts in many languages one is enough: an island has its own alphabet, and no page knows it.
+LONG = "Þverárhlíðarvegamótasteinn" * 4
+
+
+class Scene:
+    """A node with something on every page: servers well and not, tasks in every state, failures, changes."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.yard = Yard(data_dir)
+        self.good = Backend()
+        self.bad = Backend(lambda _: (422, {"error": f"width must be a multiple of 8\n{LONG}"}))
+        self.slow = Backend(lambda _: (202, {"status": "accepted"}))
+        admin = self.yard.client("admin")
+        for name in ("good", "bad", "slow"):
+            endpoints = getattr(self, name).endpoints
+            admin.post("/api/servers", json={"id": name, "name": name, "endpoints": endpoints, "capabilities": [name]})
+        away = {"predict": "http://127.0.0.1:9/predict", "health": "http://127.0.0.1:9/health"}
+        admin.post("/api/servers", json={"id": "away", "name": LONG, "endpoints": away, "capabilities": [LONG[:60]]})
+        admin.post("/api/servers/away/maintenance", json={"maintenance": True, "reason": LONG})
+        self.ids: dict[str, str] = {}
+        for name in ("good", "bad", "slow", "nobody"):
+            body = {
+                "type": f"{name}-{LONG}"[:120],
+                "payload": {"text": LONG},
+                "capabilities": [name],
+                "tags": [LONG[:64]],
+            }
+            self.ids[name] = admin.post("/api/task", json=body | {"metadata": {"a": LONG}}).json()["id"]
+        for name, status in (("good", "COMPLETED"), ("bad", "FAILED"), ("slow", "PROCESSING")):
+            eventually(lambda name=name, status=status: self.status(name) == status)  # type: ignore[misc]
+        self.pages = [
+            *("/", "/tasks", "/servers", "/servers/away", "/failures", "/balance", "/stats"),
+            *("/system", "/system?tab=settings", "/system?tab=audit"),
+            *(f"/task/{self.ids[name]}" for name in ("good", "bad", "nobody")),
+        ]
+
+    def status(self, name: str) -> Any:
+        return self.yard.client("admin").get(f"/api/task/{self.ids[name]}").json()["status"]
+
+    def stop(self) -> None:
+        self.yard.stop()
+        for server in (self.good, self.bad, self.slow):
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    made = Scene(tmp_path_factory.mktemp("scene") / "data")
+    yield made
+    made.stop()
+
+
+def opened(page: Page, path: str) -> None:
+    """Go to a page and wait until it shows what it has."""
+    page.goto(path)
+    expect(page.locator("#page-title")).to_be_visible()
+    expect(page.locator(".loading")).to_have_count(0)
+
+
+def test_axe_finds_nothing(scene: Scene, visit: Callable[..., Visitor]) -> None:
+    page = visit(scene.yard, "admin", reduced_motion="reduce").page
+    found = {}
+
+    def look(what: str) -> None:
+        page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        light = Axe().run(page, options={"resultTypes": ["violations"]})
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        dark = Axe().run(page, options={"resultTypes": ["violations"], "runOnly": ["color-contrast"]})
+        for theme, seen in (("light", light), ("dark", dark)):
+            if seen.violations_count:
+                found[what, theme] = seen.generate_report()
+
+    for path in scene.pages:
+        opened(page, path)
+        look(path)
+    opened(page, "/servers")
+    page.get_by_role("button", name="Add a server").click()
+    look("the server's form")
+    assert found == {}
+
+
+def test_a_small_screen_needs_no_sideways_scroll(scene: Scene, visit: Callable[..., Visitor]) -> None:
+    page = visit(scene.yard, "admin", viewport={"width": 320, "height": 640}, has_touch=True, is_mobile=True).page
+    wide = {}
+    for path in scene.pages:
+        opened(page, path)
+        wide[path] = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert {path: px for path, px in wide.items() if px > 0} == {}
+
+
+def test_keys_alone_are_enough(scene: Scene, visit: Callable[..., Visitor]) -> None:
+    page = visit(scene.yard, "admin").page
+    opened(page, "/")
+    page.keyboard.press("g")
+    page.keyboard.press("t")
+    expect(page.locator("#page-title")).to_have_text("Tasks")
+    rows = page.locator("tbody tr[data-key]")
+    expect(rows).to_have_count(4)
+    ids = [row.get_attribute("data-key") for row in rows.all()]
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.get_by_role("region", name="1 selected")).to_be_visible()
+    page.keyboard.press("Shift+ArrowDown")
+    expect(page.get_by_role("region", name="2 selected")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("region", name="selected")).to_have_count(0)
+    page.keyboard.press("Enter")
+    for key, place in (("[", 2), ("]", 1), ("]", 2), ("e", 3)):
+        # What a page shows of a task is there when its keys are.
+        expect(page.get_by_role("region", name=ids[place])).to_be_visible()
+        page.keyboard.press(key)
+    expect(page.get_by_role("dialog").get_by_label("Payload")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(page.locator("#page-title")).to_have_text("Tasks")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Filter", exact=True)).to_be_focused()
+    page.keyboard.type("tag:nothing")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Edit and resubmit")
+
+
+def test_a_thousand_servers_stand_in_few_rows(
+    own_yard: Callable[..., Yard], visit: Callable[..., Visitor], backend: Callable[..., Backend]
+) -> None:
+    yard, server = own_yard(), backend()
+    service = yard.client("service")
+
+    def register(number: int) -> int:
+        endpoints = {"predict": f"{server.url}/{number}", "health": f"{server.url}/health"}
+        name = f"gpu-{number:04}"
+        return service.post("/api/servers", json={"id": name, "name": name, "endpoints": endpoints}).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(register, range(SERVERS))) == {200}
+    page = visit(yard, "admin").page
+    opened(page, "/servers")
+    expect(page.get_by_text("1,000 servers", exact=False)).to_be_visible()
+    rows = page.locator("tbody tr[data-key]")
+    assert rows.count() < 80
+    expect(page.get_by_role("row", name="gpu-0000")).to_be_visible()
+    page.mouse.wheel(0, 1_000_000)
+    expect(page.get_by_role("row", name="gpu-0999")).to_be_visible()
+    assert rows.count() < 80
+    page.get_by_role("searchbox").fill("0777")
+    expect(rows).to_have_count(1)
+    page.locator("#page-title").click()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{yard.url}/servers/gpu-0777")
