@@ -53,11 +53,20 @@ def holds_text(node):
 
 
 def from_file(node):
-    """Whether a statement is one of the named ones: `QUERIES[...]`, its name, or a name that stands for one."""
+    """Whether a statement is one of the named ones: `QUERIES[...]`, its name, or a name that stands for one.
+
+    Those of a move stand in files of its own, and names of the schema are put into them by one function.
+    """
     if holds_text(node):
         return node.value in QUERIES
     if isinstance(node, ast.Subscript):
-        return isinstance(node.value, ast.Name) and node.value.id == "QUERIES"
+        return isinstance(node.value, ast.Name) and node.value.id in ("QUERIES", "FILE", "SERVER")
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("encode", "decode"):
+        return from_file(node.func.value)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id == "filled" and from_file(node.args[0])
+    if isinstance(node, ast.Attribute) and node.attr == "sql":
+        return from_file(node.value)
     return isinstance(node, ast.Name)
 
 
@@ -76,6 +85,8 @@ def test_no_module_puts_sql_together(module):
         "c.rows('a' + b)",
         "c.execute(QUERIES['a'] + b)",
         "c.rows(OTHER['a'])",
+        "c.rows(filled('SELECT ' + a))",
+        "c.execute((QUERIES['a'] + b).encode())",
         "x = 'DELETE FROM task'",
     ],
 )
