@@ -55,7 +55,7 @@ $(VENV)/package.stamp: pyproject.toml $(VENV)/run.stamp
 	@touch $@
 
 tools: # programs that tests run, by apt when they are missing
-	@sh tests/tools.sh nginx:nginx-light curl:curl setpriv:util-linux haproxy:haproxy initdb:postgresql pgbouncer:pgbouncer strace:strace eatmydata:eatmydata
+	@sh tests/tools.sh chromium:chromium nginx:nginx-light curl:curl setpriv:util-linux haproxy:haproxy initdb:postgresql pgbouncer:pgbouncer strace:strace eatmydata:eatmydata
 
 install: ## Taskyard for a service, in an environment of its own (PREFIX=/opt/taskyard)
 	@test -n "$(PREFIX)" || { echo "Say where to: make install PREFIX=/opt/taskyard" >&2; exit 1; }
