@@ -84,7 +84,7 @@ export async function call(method, path, { body, signal, headers } = {}) {
   const raw = await response.text();
   const data = parsed(raw);
   if (response.ok) return { data, raw, status: response.status, headers: response.headers };
-  if (response.status === 401 && path !== "/api/session") onSignedOut();
+  if (response.status === 401 && !(changes && path === "/api/session")) onSignedOut();
   const after = Number(response.headers.get("Retry-After") ?? 0) * 1000;
   throw new ApiError(response.status, data ?? {}, Number.isFinite(after) ? after : 0);
 }

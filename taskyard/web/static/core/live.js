@@ -1,14 +1,11 @@
 /**
- * What changes while one looks: a signal for each topic, fed by the node's stream of events, and by calls every 2 s where
- * there is no stream. Knows no DOM: who shows the page says when it is hidden.
+ * What changes while one looks: a signal for each topic, fed by the node's stream of events. Knows no DOM: who shows the
+ * page says when it is hidden.
  */
 
 import { batch, computed, signal } from "../vendor/preact.js";
 import { at, get, withQuery } from "./api.js";
 
-const POLL_MS = 2000;
-/** How long calls stand in before the stream is tried again. */
-const STAND_IN_MS = 60_000;
 /** A stream with nothing in it for so long is lost. */
 const SILENCE_MS = 25_000;
 const RETRY_MS = [1000, 2000, 4000, 8000, 15_000];
@@ -47,6 +44,8 @@ export const topics = {
   attention: signal(/** @type {any} */ (null)),
 };
 
+/** What has come, shown or held. @type {Record<string, any>} */
+const latest = {};
 /** @type {Map<object, {topics: readonly Topic[], tasks: readonly string[], onTask?: (task: any) => void}>} */
 const wants = new Map();
 /** What came while held. @type {Map<string, () => void>} */
@@ -164,7 +163,7 @@ function open(path) {
   const opened = new EventSource(at(path));
   stream = opened;
   heard = Date.now();
-  for (const name of ["snapshot", "overview", "lanes", "fleet", "attention", "task", "reset", "tick"]) {
+  for (const name of ["snapshot", "overview", "lanes", "fleet", "attention", "task", "reset", "tick", "end"]) {
     opened.addEventListener(name, (event) => {
       if (opened === stream) hear(name, JSON.parse(/** @type {MessageEvent} */ (event).data));
     });
@@ -174,11 +173,10 @@ function open(path) {
   };
   opened.onerror = () => {
     if (opened !== stream) return;
-    // A stream that was refused may be refused for good; a call says why.
-    const refused = opened.readyState === 2;
+    const closed = opened.readyState === 2;
     opened.close();
     stream = null;
-    if (refused) void standIn(Date.now() + STAND_IN_MS);
+    if (closed) void refused();
     else lose();
   };
 }
@@ -217,6 +215,11 @@ function hear(name, data) {
     for (const topic of /** @type {Topic[]} */ (Object.keys(topics))) if (data[topic]) put(topic, data[topic]);
   } else if (name === "task") {
     tell(data);
+  } else if (name === "end") {
+    // Without a session, or from a node that goes, the next try says so.
+    reconnect();
+  } else if (name === "fleet" && !data.id) {
+    put("fleet", merged(data));
   } else if (name in topics) {
     put(/** @type {Topic} */ (name), data);
   }
@@ -224,11 +227,24 @@ function hear(name, data) {
 
 /** @param {Topic} topic @param {any} value */
 function put(topic, value) {
+  latest[topic] = value;
   const apply = () => {
     topics[topic].value = value;
   };
   if (holds.value.size) kept.set(topic, apply);
   else apply();
+}
+
+/** The fleet's columns with what changed in them. @param {any} change */
+function merged({ i, active, status, ms }) {
+  const before = latest.fleet;
+  const fleet = { ...before, active: [...before.active], status: [...before.status], ms: [...before.ms] };
+  i.forEach((/** @type {number} */ place, /** @type {number} */ at) => {
+    fleet.active[place] = active[at];
+    fleet.ms[place] = ms[at];
+    if (status[at] !== null) fleet.status[place] = status[at];
+  });
+  return fleet;
 }
 
 /** @param {any} task */
@@ -240,32 +256,12 @@ function tell(task) {
   else apply();
 }
 
-const CALLS = /** @type {const} */ ({ overview: "/api/overview", lanes: "/api/lanes", fleet: "/api/servers" });
-
-/** Calls in place of a stream, until it is tried again. @param {number} end */
-async function standIn(end) {
-  const { names, tasks } = wanted();
-  const path = asked;
+/** A stream was refused: a call says whether for want of a session, else it is tried again later. */
+async function refused() {
   try {
-    for (const name of /** @type {(keyof typeof CALLS)[]} */ (names.filter((one) => one in CALLS))) {
-      const { data } = await get(CALLS[name]);
-      if (path !== asked) return;
-      hear(name, data);
-    }
-    for (const id of tasks) {
-      const { data } = await get(`/api/task/${encodeURIComponent(id)}`);
-      if (path !== asked) return;
-      hear("task", data);
-    }
-    live();
+    await get("/api/session");
   } catch (problem) {
-    if (path !== asked) return;
-    const status = /** @type {{status?: number}} */ (problem).status;
-    if (status === 401) return;
-    if (status === 0 || (status ?? 0) >= 500) {
-      lose();
-      return;
-    }
+    if (/** @type {{status?: number}} */ (problem).status === 401) return;
   }
-  timer = setTimeout(() => (Date.now() < end ? void standIn(end) : reconnect()), POLL_MS);
+  if (!stream) lose();
 }
