@@ -10,8 +10,9 @@ import msgspec
 
 from taskyard.api.call import Call, Problem, granted
 from taskyard.api.operation import USERS, Example, Operation, any_with_room
-from taskyard.api.problems import BAD_REQUEST, TASK_NOT_FOUND, TOO_MANY, of_overload, of_refusal
+from taskyard.api.problems import BAD_REQUEST, TASK_NOT_FOUND, of_overload, of_refusal
 from taskyard.api.views import read_task, task_shown
+from taskyard.api.waiting import WAITING
 from taskyard.domain.outcomes import Status
 from taskyard.domain.task import Spec
 from taskyard.engine import facts
@@ -33,31 +34,6 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _KEY_MOST = 128
 _PENDING = Status.PENDING.name
 _NO_DEFAULTS = TypeDefaults()
-
-
-class Waiters:
-    """How many calls of each subject wait now."""
-
-    def __init__(self) -> None:
-        self._by_subject: dict[str, int] = {}
-
-    def enter(self, subject: str, most: int) -> None:
-        """One more, of at most so many. Raises `Problem` when there are too many."""
-        count = self._by_subject.get(subject, 0)
-        if count >= most:
-            raise Problem(TOO_MANY, f"{count} calls of yours wait already; poll GET /api/task/<id> instead")
-        self._by_subject[subject] = count + 1
-
-    def leave(self, subject: str) -> None:
-        """One less."""
-        count = self._by_subject[subject] - 1
-        if count:
-            self._by_subject[subject] = count
-        else:
-            del self._by_subject[subject]
-
-
-WAITERS = Waiters()
 
 
 def _hops(call: Call) -> int:
@@ -208,7 +184,7 @@ async def _submit_and_wait(call: Call, fact: facts.Submitted, wait: int | None) 
     most = node.settings.sync_wait_max
     wait = most if wait is None else min(wait, most)
     subject = call.who.sub
-    WAITERS.enter(subject, node.settings.waiting_calls_per_sub)
+    WAITING.enter(subject, node.settings.waiting_calls_per_sub)
     # The watch stands before the task does, so that no end can slip through between the two.
     watch = asyncio.ensure_future(node.wait_ended(fact.spec.id, wait))
     try:
@@ -225,7 +201,7 @@ async def _submit_and_wait(call: Call, fact: facts.Submitted, wait: int | None) 
         end = await call.watch(watch)
     finally:
         watch.cancel()
-        WAITERS.leave(subject)
+        WAITING.leave(subject)
     if end is not None and end.row.ended_by == 1 and end.row.status == Status.COMPLETED and not done.replayed:
         # The usual end: all there is to show is at hand.
         return task_shown(WholeTask(ended_record(fact.spec, end.row), [], end.result, None, None))[0]

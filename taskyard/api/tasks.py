@@ -8,8 +8,8 @@ from taskyard.api.call import Call, Problem, Reply
 from taskyard.api.cursor import pack, unpack
 from taskyard.api.operation import NO_BODY, NO_QUERY, USERS, NoBody, NoQuery, Operation, any_node
 from taskyard.api.problems import CONFLICT, FORBIDDEN, GONE, TASK_NOT_FOUND
-from taskyard.api.submission import WAITERS
 from taskyard.api.views import read_task, status_of, task_row
+from taskyard.api.waiting import WAITING
 from taskyard.domain.outcomes import Status
 from taskyard.engine import facts
 from taskyard.engine.plan import TaskDone
@@ -56,7 +56,7 @@ async def show(call: Call, query: TaskShown) -> Answer:
             raise no_task(task_id)
         return shown[0]
     subject = call.who.sub
-    WAITERS.enter(subject, node.settings.waiting_calls_per_sub)
+    WAITING.enter(subject, node.settings.waiting_calls_per_sub)
     watch = asyncio.ensure_future(node.wait_changed(task_id, min(query.wait, node.settings.sync_wait_max)))
     try:
         shown = await node.read(read)
@@ -68,7 +68,7 @@ async def show(call: Call, query: TaskShown) -> Answer:
             return shown[0]
     finally:
         watch.cancel()
-        WAITERS.leave(subject)
+        WAITING.leave(subject)
     shown = await node.read(read)
     if shown is None:
         raise no_task(task_id)
