@@ -42,13 +42,16 @@ class Remedy:
     capability: str = ""
 
 
-def remedy(picture: Picture) -> Remedy | None:
-    """The first candidate that starts the task in the next turn; `None`: there is none, or no telling."""
+def remedy(picture: Picture, rng: Random) -> Remedy | None:
+    """The first candidate that starts the task in the next turn; `None`: there is none, or no telling.
+
+    `rng` is for policies that pick at random.
+    """
     room = max((server.max_concurrent - server.active for server in picture.servers), default=0)
     seen = picture.shallow(max(0, room) + SLOTS_MOST + 1)
     if not seen.whole or seen.size > TASKS_MOST:
         return None
-    tried = _Tried(seen)
+    tried = _Tried(seen, rng)
     return next((found for found in tried.candidates() if tried.helps(found)), None)
 
 
@@ -68,8 +71,9 @@ def candidates(servers: list[Server], task: Task) -> Iterator[Remedy]:
 class _Tried:
     """Trials of one picture. Servers that nothing tells apart are tried once."""
 
-    def __init__(self, seen: Picture) -> None:
+    def __init__(self, seen: Picture, rng: Random) -> None:
         self._seen = seen
+        self._rng = rng
         self._servers = {server.id: server for server in seen.servers}
         self._known: dict[Hashable, bool] = {}
         self._trials = 0
@@ -125,17 +129,16 @@ class _Tried:
 
     def _try(self, found: Remedy) -> bool:
         if found.kind is Kind.PRIORITY:
-            return _starts(Trial(self._seen, _raised(self._seen.task, found.more)))
+            return self._starts(Trial(self._seen, _raised(self._seen.task, found.more)))
         trial = Trial(self._seen)
         server = trial.fleet.servers[found.server_id]
         _CHANGES[found.kind](server, found)
         trial.change(server)
-        return _starts(trial)
+        return self._starts(trial)
 
-
-def _starts(trial: Trial) -> bool:
-    trial.match(Random(0))
-    return trial.started
+    def _starts(self, trial: Trial) -> bool:
+        trial.match(self._rng)
+        return trial.started
 
 
 def _raised(task: Task, more: int) -> int:

@@ -73,7 +73,7 @@ class Trials:
         return found
 
     def _look(self, seen: Picture) -> Outlook:
-        return Outlook(remedy(seen), forecast(seen, self._rng))
+        return Outlook(remedy(seen, self._rng), forecast(seen, self._rng))
 
 
 class Board:

@@ -19,6 +19,7 @@ PURE = {
     "bisect",
     "collections",
     "collections.abc",
+    "copy",
     "dataclasses",
     "enum",
     "fractions",

@@ -171,7 +171,7 @@ def test_what_is_named_starts_the_task_and_nothing_smaller_does(first: int) -> N
         saved = pickle.dumps(made.engine)
         seen = picture(made.engine.memory, task, made.now, SLOTS_MOST)
         assert seen is not None
-        found = remedy(seen)
+        found = remedy(seen, Random(seed))
         assert pickle.dumps(made.engine) == saved, "a trial is felt by the original"
         kinds[None if found is None else found.kind] += 1
         for candidate in all_candidates(made.engine, task):
