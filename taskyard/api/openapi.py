@@ -54,6 +54,17 @@ _HEADERS: dict[str, dict[str, Any]] = {
 }
 
 
+# One event of a stream: of an answer that comes in events the schema is that of each (OpenAPI 3.1).
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string"},
+    },
+}
+
+
 def _types(operations: Iterable[Operation]) -> list[type]:
     found: dict[type, None] = {Refused: None}
     for operation in operations:
@@ -145,7 +156,7 @@ def _link(paths: dict[str, dict[str, Any]]) -> None:
 def _answers(operation: Operation) -> dict[str, Any]:
     schema: dict[str, Any] = {} if not operation.answers else _schema_of(operation.answers)
     if operation.media != "application/json":
-        schema = {"type": "string"}
+        schema = _EVENT if operation.media == "text/event-stream" else {"type": "string"}
     good: dict[str, Any] = {
         "description": "Done.",
         "headers": {"X-Request-ID": _HEADERS["X-Request-ID"]},

@@ -17,13 +17,18 @@ TopicName = Annotated[str, form(f"^({'|'.join(TOPICS)})(?!\\n)$", f"one of {', '
 _Topics = Annotated[
     list[TopicName],
     Meta(
+        min_length=1,
         max_length=len(TOPICS),
         description=f"Out of {', '.join(TOPICS)}, with commas between; all of them when nothing is named.",
     ),
 ]
 _Ids = Annotated[
     list[TaskId],
-    Meta(max_length=TASKS_MOST, description=f"Ids of at most {TASKS_MOST} tasks to watch, with commas between."),
+    Meta(
+        min_length=1,
+        max_length=TASKS_MOST,
+        description=f"Ids of at most {TASKS_MOST} tasks to watch, with commas between.",
+    ),
 ]
 
 
