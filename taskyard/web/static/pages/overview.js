@@ -106,7 +106,7 @@ function Fix({ one }) {
 
 /** What is the matter, in words. @param {any} one */
 function sentence({ code, params, since }) {
-  const age = since ? now.value - since : null;
+  const age = since ? now.value - since : 0;
   if (code === "lane_unserved" || code === "lane_down") {
     const why = briefly({ code: params.reason, params: params.reasonParams }, now.value);
     return t(`attention.${code}`, { n: params.queued, needs: needs(params.lane), why, age });
@@ -174,6 +174,18 @@ function Waiting({ lanes }) {
   </section>`;
 }
 
+/** The steps of a lane's funnel in four: there are, can, are well, are free. */
+const STAGES = [["registered"], ["able", "in_group", "pinned"], ["in_service", "alive", "trusted", "willing", "reached"], ["free", "not_avoided"]];
+
+/** @param {{step: string, count: number}[]} steps */
+function staged(steps) {
+  return STAGES.flatMap((stage) => {
+    const within = steps.filter((one) => stage.includes(one.step));
+    const last = within.find((one) => one.count === 0) ?? within.at(-1);
+    return last ? [last] : [];
+  });
+}
+
 /** @param {{lane: any}} props */
 function Lane({ lane }) {
   const words = [...lane.capabilities, lane.group, lane.serverId].filter(Boolean);
@@ -182,7 +194,7 @@ function Lane({ lane }) {
     <td class="num" data-label=${t("overview.waiting")}>${number(lane.queued)}</td>
     <td class="num" data-label=${t("overview.oldest_head")}>${lane.oldestAt ? span(now.value - lane.oldestAt) : "–"}</td>
     <td class="why">${lane.text}</td>
-    <td class="way"><${Funnel} steps=${lane.funnel} /></td>
+    <td class="way"><${Funnel} steps=${staged(lane.funnel)} /></td>
   </tr>`;
 }
 

@@ -1,12 +1,13 @@
 /** What stands around every page: where one can go, who one is, and a word when the connection is lost. */
 
+import { get } from "../core/api.js";
 import { clock, span } from "../core/format.js";
 import { language, t } from "../core/i18n.js";
-import { HELD_LONG_MS, heldSince, lostSince, now, offset, reconnect, release, retryAt, state, topics } from "../core/live.js";
-import { session, signOut } from "../core/session.js";
+import { HELD_LONG_MS, heldSince, lostSince, now, offset, reconnect, release, retryAt, state } from "../core/live.js";
+import { isUser, session, signOut } from "../core/session.js";
 import { go, route, to } from "../nav.js";
 import { setTheme, theme } from "../prefs.js";
-import { html, useRef } from "../vendor/preact.js";
+import { html, signal, useEffect, useRef } from "../vendor/preact.js";
 import { Icon, Mark } from "./icon.js";
 
 /** @typedef {"overview" | "tasks" | "servers" | "failures" | "balance" | "stats" | "system"} Place */
@@ -24,8 +25,28 @@ const IN_BOTTOM = 4;
 const PARENT = /** @type {Record<string, string>} */ ({ task: "tasks", server: "servers" });
 const LANGUAGES = /** @type {const} */ ({ en: "English", "zh-CN": "简体中文" });
 
+const COUNT_MS = 30_000;
+/** The tasks that failed or timed out in the latest hour. */
+const failing = signal(0);
+
+async function count() {
+  if (document.hidden || state.peek() === "held" || state.peek() === "lost") return;
+  try {
+    const { totals } = (await get("/api/overview?window=1h")).data;
+    failing.value = totals.failed + totals.timeout;
+  } catch {
+    // Whether the node answers is said elsewhere.
+  }
+}
+
 /** @param {{onLanguage: (name: string) => void, children: unknown}} props */
 export function Frame({ onLanguage, children }) {
+  useEffect(() => {
+    if (!isUser.value) return undefined;
+    void count();
+    const timer = setInterval(count, COUNT_MS);
+    return () => clearInterval(timer);
+  }, []);
   return html`<div class="frame">
     <a class="button skip" href="#main">${t("frame.skip")}</a>
     <header class="rail">
@@ -54,14 +75,9 @@ function Place({ name, path, kind }) {
 
 /** How many failed lately. */
 function Failed() {
-  const count = failing();
+  const count = failing.value;
   if (!count) return null;
   return html`<span class="count" title=${t("nav.failures_count", { n: count })}>${count > 999 ? "999+" : count}</span>`;
-}
-
-/** The tasks that failed in the latest hour, as the overview has it. */
-export function failing() {
-  return topics.overview.value?.failures ?? 0;
 }
 
 /** @param {{id: string, onLanguage: (name: string) => void}} props */
