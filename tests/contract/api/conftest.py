@@ -1,7 +1,6 @@
 """One node for all tests that need no settings of their own; subjects, types and servers keep them apart."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,20 +14,6 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     running = Yard(tmp_path_factory.mktemp("yard") / "data")
     yield running
     running.stop()
-
-
-@pytest.fixture
-def own_yard(tmp_path: Path) -> Iterator[Callable[..., Yard]]:
-    """Makes nodes with settings of their own."""
-    made: list[Yard] = []
-
-    def make(**settings: Any) -> Yard:
-        made.append(Yard(tmp_path / f"data{len(made)}", **settings))
-        return made[-1]
-
-    yield make
-    for running in made:
-        running.stop()
 
 
 @pytest.fixture

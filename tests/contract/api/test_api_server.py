@@ -44,6 +44,25 @@ def connect(yard: Yard) -> socket.socket:
     return connection
 
 
+def _trickled(yard: Yard, first: bytes, then: bytes) -> bytes:
+    """What is answered to these bytes and, every now and then, these."""
+    with connect(yard) as connection:
+        stop = threading.Event()
+
+        def trickle() -> None:
+            with contextlib.suppress(OSError):
+                while not stop.wait(0.05):
+                    connection.sendall(then)
+
+        connection.sendall(first)
+        sender = threading.Thread(target=trickle)
+        sender.start()
+        data = read_all(connection)
+        stop.set()
+        sender.join()
+    return data
+
+
 def test_a_head_that_does_not_come_is_408(own_yard: Callable[..., Yard]) -> None:
     yard = own_yard(head_timeout=300)
     for start in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "):
@@ -53,23 +72,7 @@ def test_a_head_that_does_not_come_is_408(own_yard: Callable[..., Yard]) -> None
 
 def test_a_head_that_trickles_is_408(own_yard: Callable[..., Yard]) -> None:
     yard = own_yard(head_timeout=500, idle_timeout=600_000)
-    with connect(yard) as connection:
-        stop = threading.Event()
-
-        def trickle() -> None:
-            while not stop.wait(0.05):
-                try:
-                    connection.sendall(b"X")
-                except OSError:
-                    return
-
-        connection.sendall(b"GET / HTTP/1.1\r\nX: ")
-        sender = threading.Thread(target=trickle)
-        sender.start()
-        data = read_all(connection)
-        stop.set()
-        sender.join()
-    assert answer_of(data)[0] == 408
+    assert answer_of(_trickled(yard, b"GET / HTTP/1.1\r\nX: ", b"X"))[0] == 408
 
 
 def test_a_body_that_stops_is_408(own_yard: Callable[..., Yard]) -> None:
@@ -81,23 +84,7 @@ def test_a_body_that_stops_is_408(own_yard: Callable[..., Yard]) -> None:
 
 def test_a_body_that_trickles_is_408(own_yard: Callable[..., Yard]) -> None:
     yard = own_yard(idle_timeout=600_000, body_timeout=500)
-    with connect(yard) as connection:
-        connection.sendall(post(100_000))
-        stop = threading.Event()
-
-        def trickle() -> None:
-            while not stop.wait(0.02):
-                try:
-                    connection.sendall(b" ")
-                except OSError:
-                    return
-
-        sender = threading.Thread(target=trickle)
-        sender.start()
-        data = read_all(connection)
-        stop.set()
-        sender.join()
-    assert answer_of(data)[0] == 408
+    assert answer_of(_trickled(yard, post(100_000), b" "))[0] == 408
 
 
 def test_a_client_that_does_not_take_its_answer_is_cut_off(own_yard: Callable[..., Yard]) -> None:

@@ -1,4 +1,4 @@
-"""Nodes with settings of their own."""
+"""Nodes with settings of their own, within the process of the tests."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
