@@ -100,3 +100,12 @@ def test_why_and_lanes_say_what_keeps_a_task_and_what_to_do(run: Run, direct: Cr
     run("tasks", "cancel", task_id)
     code, _, err = run("tasks", "why", task_id)
     assert (code, "CANCELLED" in err) == (1, True)
+
+
+def test_nodes_shows_the_one_that_is_alone(run: Run, yard: Yard) -> None:
+    (node,) = json.loads(run("nodes", "--json")[1])["nodes"]
+    assert (node["role"], node["self"], node["url"], node["draining"]) == ("decider", True, yard.url, False)
+    code, out, _ = run("nodes")
+    head, _, row, *_ = out.strip().splitlines()
+    assert (code, head.split()) == (0, ["node", "role", "epoch", "sends", "version", "lag", "url"])
+    assert row.split()[-1] == yard.url

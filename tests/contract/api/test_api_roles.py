@@ -53,6 +53,7 @@ EXPECTED = {
     ("GET", "/api/facets"): USERS,
     ("GET", "/api/settings"): ADMINS,
     ("GET", "/api/audit"): ADMINS,
+    ("GET", "/api/nodes"): ADMINS,
     ("GET", "/api/stats"): ANYONE,
     ("GET", "/api/stats/hourly"): ANYONE,
     ("GET", "/api/stats/servers/{id}"): ANYONE,
