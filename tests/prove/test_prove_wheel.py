@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,8 @@ def _installed(folder: Path) -> Path:
     _done([*pip, "--python", str(python), "install", *alone, *map(str, folder.glob("*.whl"))])
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
     # What it depends on, from here; the checkout is not found that way.
-    (site / "depends.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    (site / "depends.pth").write_text("\n".join(packages) + "\n")
     told = _done([str(python), "-P", "-c", "import taskyard; print(taskyard.__file__)"], cwd=folder)
     assert Path(told.strip()).is_relative_to(site)
     (folder / "whole").touch()
