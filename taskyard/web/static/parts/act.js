@@ -6,8 +6,6 @@
 import { at, get, patch, post } from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { html } from "../vendor/preact.js";
-import { keyDialog, serverDialog } from "./serverform.js";
-import { taskDialog } from "./taskform.js";
 import { failed, toast } from "./toast.js";
 
 /**
@@ -43,11 +41,11 @@ export async function act(action, then) {
   try {
     switch (action.code) {
       case "register":
-        return serverDialog({ preset: action.body, then: done });
+        return (await import("./serverform.js")).serverDialog({ preset: action.body, then: done });
       case "edit_task":
-        return await taskDialog(action.body.resubmitOf, { changes: action.body });
+        return await (await import("./taskform.js")).taskDialog(action.body.resubmitOf, { changes: action.body });
       case "fix_key":
-        return keyDialog(server, done);
+        return (await import("./serverform.js")).keyDialog(server, done);
       case "raise_limit":
       case "add_capability":
         return await changed(action, server, done);

@@ -7,7 +7,6 @@ import { clock, minute } from "../core/format.js";
 import { language, t } from "../core/i18n.js";
 import { theme } from "../prefs.js";
 import { html, signal, useEffect, useRef, useState } from "../vendor/preact.js";
-import uPlot from "../vendor/uplot.js";
 
 const HIGH = 168;
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -50,14 +49,18 @@ export function Chart({ title, t: times, lines, told, sync = "page" }) {
     const box = place.current;
     if (!box || table) return undefined;
     const options = optionsOf({ box, lines, told, sync, onCursor: setAt });
-    const made = new uPlot(/** @type {any} */ (options), /** @type {any} */ (newest.current), box);
-    plot.current = made;
-    const watch = new ResizeObserver(() => made.setSize({ width: box.clientWidth, height: HIGH }));
+    let gone = false;
+    const watch = new ResizeObserver(() => plot.current?.setSize({ width: box.clientWidth, height: HIGH }));
     watch.observe(box);
+    // The page stands before its charts are drawn.
+    void import("../vendor/uplot.js").then(({ default: UPlot }) => {
+      if (!gone) plot.current = new UPlot(/** @type {any} */ (options), /** @type {any} */ (newest.current), box);
+    });
     return () => {
+      gone = true;
       watch.disconnect();
+      plot.current?.destroy();
       plot.current = null;
-      made.destroy();
     };
   }, [look, table]);
   useEffect(() => {

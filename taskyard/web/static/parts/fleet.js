@@ -13,8 +13,11 @@ import { Status } from "./status.js";
 
 /** More would be a list to scroll. */
 export const ROWS_MOST = 40;
-const CELL = 20;
+/** A cell's side on a wide screen and on a narrow one, and what is between two, in px. */
+const CELL = 16;
+const SMALL = 11;
 const GAP = 2;
+const NARROW = 500;
 
 /** @typedef {{id: string[], slots: number[], active: number[], status: string[], ms: (number | null)[]}} Fleet */
 
@@ -47,7 +50,8 @@ function Picture({ fleet }) {
   const [wide, setWide] = useState(0);
   const [at, setAt] = useState(-1);
   const count = fleet.id.length;
-  const columns = Math.max(1, Math.floor((wide + GAP) / (CELL + GAP)));
+  const cell = wide < NARROW ? SMALL : CELL;
+  const columns = Math.max(1, Math.floor((wide + GAP) / (cell + GAP)));
   const chosen = theme.value;
   useEffect(() => {
     const box = canvas.current?.parentElement;
@@ -57,7 +61,7 @@ function Picture({ fleet }) {
     return () => watch.disconnect();
   }, []);
   useEffect(() => {
-    if (canvas.current && wide) draw(canvas.current, fleet, columns, at);
+    if (canvas.current && wide) draw(canvas.current, fleet, { columns, cell, at });
   }, [fleet, wide, at, chosen]);
   const keys = (/** @type {KeyboardEvent} */ event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -count, End: count }[event.key];
@@ -67,8 +71,8 @@ function Picture({ fleet }) {
     event.preventDefault();
   };
   const under = (/** @type {MouseEvent} */ event) => {
-    const place = Math.floor(event.offsetY / (CELL + GAP)) * columns + Math.floor(event.offsetX / (CELL + GAP));
-    return event.offsetX < columns * (CELL + GAP) && place < count ? place : -1;
+    const place = Math.floor(event.offsetY / (cell + GAP)) * columns + Math.floor(event.offsetX / (cell + GAP));
+    return event.offsetX < columns * (cell + GAP) && place < count ? place : -1;
   };
   const words = at < 0 ? t("fleet.picture", { n: count }) : t("fleet.cell", { server: fleet.id[at], status: t(`status.${fleet.status[at]}`), used: fleet.active[at], slots: fleet.slots[at] });
   return html`<div class="fleet-picture">
@@ -79,10 +83,12 @@ function Picture({ fleet }) {
   </div>`;
 }
 
-/** @param {HTMLCanvasElement} canvas @param {Fleet} fleet @param {number} columns @param {number} at */
-function draw(canvas, fleet, columns, at) {
+/** @param {HTMLCanvasElement} canvas @param {Fleet} fleet @param {{columns: number, cell: number, at: number}} how `at`: the chosen one */
+function draw(canvas, fleet, { columns, cell, at }) {
   const sharp = devicePixelRatio || 1;
-  const step = CELL + GAP;
+  const step = cell + GAP;
+  const inner = cell * 0.3;
+  const outer = cell * 0.7;
   const wide = columns * step;
   const high = Math.ceil(fleet.id.length / columns) * step;
   canvas.width = wide * sharp;
@@ -98,37 +104,37 @@ function draw(canvas, fleet, columns, at) {
     const x = (place % columns) * step;
     const y = Math.floor(place / columns) * step;
     pen.fillStyle = ground;
-    pen.fillRect(x, y, CELL, CELL);
+    pen.fillRect(x, y, cell, cell);
     const part = Math.min(1, fleet.active[place] / Math.max(1, fleet.slots[place]));
-    const filled = part > 0 ? Math.max(2, Math.round(part * CELL)) : 0;
+    const filled = part > 0 ? Math.max(2, Math.round(part * cell)) : 0;
     pen.fillStyle = load;
-    pen.fillRect(x, y + CELL - filled, CELL, filled);
+    pen.fillRect(x, y + cell - filled, cell, filled);
     const status = fleet.status[place];
     pen.beginPath();
     if (status === "offline" || status === "misconfigured") {
       pen.strokeStyle = failed;
-      pen.strokeRect(x + 1, y + 1, CELL - 2, CELL - 2);
-      pen.moveTo(x + 6, y + 6);
-      pen.lineTo(x + 14, y + 14);
-      pen.moveTo(x + 14, y + 6);
-      pen.lineTo(x + 6, y + 14);
+      pen.strokeRect(x + 1, y + 1, cell - 2, cell - 2);
+      pen.moveTo(x + inner, y + inner);
+      pen.lineTo(x + outer, y + outer);
+      pen.moveTo(x + outer, y + inner);
+      pen.lineTo(x + inner, y + outer);
       pen.stroke();
     } else if (status === "maintenance" || status === "draining") {
       pen.strokeStyle = away;
-      pen.strokeRect(x + 1, y + 1, CELL - 2, CELL - 2);
-      pen.moveTo(x + 4, y + 16);
-      pen.lineTo(x + 16, y + 4);
+      pen.strokeRect(x + 1, y + 1, cell - 2, cell - 2);
+      pen.moveTo(x + 3, y + cell - 3);
+      pen.lineTo(x + cell - 3, y + 3);
       pen.stroke();
     } else if (status === "degraded") {
       pen.fillStyle = warned;
-      pen.moveTo(x + 10, y);
-      pen.lineTo(x + CELL, y);
-      pen.lineTo(x + CELL, y + 10);
+      pen.moveTo(x + cell / 2, y);
+      pen.lineTo(x + cell, y);
+      pen.lineTo(x + cell, y + cell / 2);
       pen.fill();
     }
     if (place === at) {
       pen.strokeStyle = ink;
-      pen.strokeRect(x + 1, y + 1, CELL - 2, CELL - 2);
+      pen.strokeRect(x + 1, y + 1, cell - 2, cell - 2);
     }
   });
 }

@@ -4,7 +4,6 @@ import { t } from "../core/i18n.js";
 import { html } from "../vendor/preact.js";
 import { to } from "../nav.js";
 import { Copy } from "./copy.js";
-import { serverDialog } from "./serverform.js";
 import { Shape } from "./status.js";
 
 const JSON_HEAD = "-H 'Content-Type: application/json'";
@@ -33,7 +32,7 @@ export function FirstSteps({ servers, tasks, done }) {
         <h3><${Shape} name=${ready ? "completed" : "initializing"} label=${t(ready ? "start.done" : "start.open")} /> ${at + 1}. ${t(`start.${name}`)}</h3>
         <p class="muted">${t(`start.${name}_words`)}</p>
         ${command && html`<div class="command"><code>${command}</code><${Copy} text=${command} what=${t("signin.command")} /></div>`}
-        ${name === "server" && html`<p><button type="button" class="button" onClick=${() => serverDialog({})}>${t("start.form")}</button></p>`}
+        ${name === "server" && html`<p><button type="button" class="button" onClick=${async () => (await import("./serverform.js")).serverDialog({})}>${t("start.form")}</button></p>`}
         ${name === "result" && html`<p><a href=${to("/tasks")}>${t("nav.tasks")}</a></p>`}
       </li>`,
     )}</ol></section>`;
