@@ -1,7 +1,7 @@
 /** System: the nodes, the settings in force and where each comes from, who changed what, and the licences. */
 
 import { at, get, withQuery } from "../core/api.js";
-import { duration, moment } from "../core/format.js";
+import { duration, moment, number } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { now, offset } from "../core/live.js";
 import { isAdmin } from "../core/session.js";
@@ -40,16 +40,17 @@ export default function System({ query }) {
 
 /** The nodes; where there is one alone, what it says of itself. */
 function Nodes() {
-  const nodes = useLoad("/api/nodes", { every: EVERY_MS });
+  const nodes = useLoad(isAdmin.value ? "/api/nodes" : null, { every: EVERY_MS });
   const health = useLoad("/health", { every: EVERY_MS });
   const ready = useLoad("/ready", { every: EVERY_MS });
   const is = ready.data ? "completed" : ready.error ? "failed" : "waiting";
   return html`<section class="card facts"><p class=${`verdict s-${is}`} role="status"><${Shape} name=${is} /> ${ready.data ? t("system.ready") : ready.error ? t("system.not_ready", { why: ready.error.details || ready.error.error }) : "…"}</p>
       <p class="muted">${health.data && t("system.version", { version: health.data.version })}</p></section>
     ${nodes.data?.nodes?.length > 0 && html`<section class="card"><header><h2>${t("system.nodes")}</h2></header><div class="scroll"><table class="data"><thead><tr>
-      <th scope="col">${t("system.node")}</th><th scope="col">${t("system.role")}</th><th scope="col" class="num">${t("system.turn")}</th><th scope="col" class="num">${t("system.lag")}</th><th scope="col">${t("system.version_name")}</th><th scope="col" class="num">${t("system.up")}</th></tr></thead>
-      <tbody>${nodes.data.nodes.map((/** @type {any} */ node) => html`<tr key=${node.name ?? node.id}><th scope="row"><code>${node.name ?? node.id}</code></th><td>${t(node.decider ? "system.decider" : "system.member")}</td>
-        <td class="num">${node.turnP99 == null ? "–" : duration(node.turnP99)}</td><td class="num">${node.loopLag == null ? "–" : duration(node.loopLag)}</td><td>${node.version ?? "–"}</td><td class="num">${node.since == null ? "–" : duration(now.value - node.since)}</td></tr>`)}</tbody></table></div></section>`}`;
+      <th scope="col">${t("system.node")}</th><th scope="col">${t("system.role")}</th><th scope="col" class="num">${t("system.sending")}</th><th scope="col" class="num">${t("system.heard")}</th><th scope="col">${t("system.version_name")}</th><th scope="col" class="num">${t("system.up")}</th></tr></thead>
+      <tbody>${nodes.data.nodes.map((/** @type {any} */ node) => html`<tr key=${node.id}><th scope="row"><code>${node.name}</code>${node.self && html` <span class="muted">${t("system.self")}</span>`}<p class="muted"><code>${node.url}</code></p></th>
+        <td>${t(`system.role_${node.role}`)}${node.draining && html`<p class="muted">${t("status.draining")}</p>`}</td>
+        <td class="num">${number(node.load)}</td><td class="num">${node.self ? "–" : t("parts.ago", { span: duration(node.lag) })}</td><td>${node.version}</td><td class="num">${duration(now.value - node.startedAt)}</td></tr>`)}</tbody></table></div></section>`}`;
 }
 
 /** @param {{query: Record<string, string>}} props */
