@@ -7,6 +7,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
+from taskyard.prove.processes import steady_port
 from tests.contract.api.yard import Backend, Yard, eventually, token
 from tests.web.conftest import PATIENCE_MS, Visitor
 
@@ -163,13 +164,14 @@ def test_the_algorithm_the_language_and_a_maintenance(
 def test_a_lost_connection_is_said_and_comes_back(
     own_yard: Callable[..., Yard], visit: Callable[..., Visitor], backend: Callable[..., Backend]
 ) -> None:
-    yard, server = own_yard(), backend()
+    # A port that no other program is given while the node is away.
+    port = steady_port()
+    yard, server = own_yard(port=port), backend()
     admin = yard.client("admin")
     admin.post("/api/servers", json={"id": "gpu-1", "name": "gpu-1", "endpoints": server.endpoints})
     page = visit(yard, "admin").page
     page.goto("/servers")
     expect(page.get_by_role("row", name="gpu-1")).to_contain_text("online")
-    port = yard.running.port
     yard.stop()
     expect(page.get_by_text("Lost since", exact=False)).to_be_visible()
     expect(page.get_by_role("button", name="Add a server")).to_be_disabled()
