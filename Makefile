@@ -26,7 +26,7 @@ SEED ?=
 BENCH ?= main_job transport store retention backup events
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test-venv tools demo test test-quick simulate torture torture-nodes power lint bench bench-peers docs lock clean
+.PHONY: help venv install test-venv tools demo test test-quick simulate torture torture-nodes power lint bench bench-peers docs lock clean vendor lint-web
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -98,6 +98,17 @@ bench: test-venv ## measurements; they assert nothing
 bench-peers: test-venv $(VENV)/bench.stamp ## Taskyard beside other queues on PostgreSQL, with and without an old snapshot
 	@sh tests/tools.sh nginx:nginx-light wrk:wrk initdb:postgresql
 	@$(BIN)/python -m benchmarks.peers
+
+vendor: test-venv tools/web/node_modules ## the dashboard's vendored files, from tools/web/package-lock.json
+	cd tools/web && $(abspath $(BIN))/node vendor.mjs
+
+lint-web: test-venv tools/web/node_modules ## the dashboard's types and lint
+	cd tools/web && $(abspath $(BIN))/node node_modules/typescript/bin/tsc -p tsconfig.json
+	cd tools/web && $(abspath $(BIN))/node node_modules/@biomejs/biome/bin/biome lint --config-path=. ../../taskyard/web/static
+
+tools/web/node_modules: tools/web/package-lock.json
+	cd tools/web && PATH=$(abspath $(BIN)):$$PATH npm ci --ignore-scripts
+	@touch $@
 
 docs: venv ## the generated pages
 	$(BIN)/python -m taskyard.settings.table > docs/configuration.md.new

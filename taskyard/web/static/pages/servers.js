@@ -131,7 +131,7 @@ function summary(rows) {
 function columns(sort, step) {
   const sorting = (/** @type {string} */ key) => ({
     sort: () => setQuery({ sort: key === "status" ? null : key }),
-    sorted: sort === key ? /** @type {const} */ (key === "load" || key === "average" ? "descending" : "ascending") : undefined,
+    sorted: sort === key ? /** @type {"ascending" | "descending"} */ (key === "load" || key === "average" ? "descending" : "ascending") : undefined,
   });
   return [
     { key: "name", title: t("servers.name"), class: "lead grow", ...sorting("name"), cell: (row) => html`<a href=${to(path(row.id))}>${row.name}</a>` },

@@ -117,7 +117,7 @@ function optionsOf({ box, lines, told, sync, onCursor }) {
     legend: { show: false },
     padding: [8, 8, 0, 0],
     cursor: { sync: { key: sync, setSeries: false }, points: { size: 6 }, y: false },
-    scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [0, high > 0 ? high * 1.1 : 1] } },
+    scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ _low, /** @type {number} */ high) => [0, high > 0 ? high * 1.1 : 1] } },
     axes: [
       { ...axis, size: 28, space: 80, values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map((one) => minute(one * 1000)) },
       { ...axis, size: 56, space: 36, values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map((one) => told(one)) },

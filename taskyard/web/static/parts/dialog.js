@@ -59,7 +59,8 @@ export function FormDialog({ title, action, danger, onSubmit, onClose, children,
     setError("");
     try {
       await onSubmit();
-    } catch (problem) {
+    } catch (error) {
+      const problem = /** @type {any} */ (error);
       setError(problem.details || problem.message || String(problem));
     } finally {
       setBusy(false);
@@ -89,7 +90,7 @@ export function open(make) {
     render(null, place);
     place.remove();
   };
-  render(make(close), place);
+  render(/** @type {any} */ (make(close)), place);
 }
 
 /**

@@ -13,7 +13,7 @@ import { failed, toast } from "./toast.js";
 /** The text members of the form and how they lie in a registration. */
 const ENDPOINTS = /** @type {const} */ (["predict", "health", "cancel", "metrics"]);
 
-/** @param {any} server a registration, a server as the API shows it, or nothing */
+/** @param {any} server a registration, a server as the API shows it, or nothing @returns {any} */
 function filled(server) {
   const urls = Object.fromEntries(ENDPOINTS.map((name) => [name, server?.endpoints?.[name] ?? ""]));
   return {
