@@ -26,7 +26,7 @@ SEED ?=
 BENCH ?= main_job transport store retention backup events
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test-venv tools demo test test-quick simulate torture torture-nodes power lint bench bench-peers docs lock clean vendor lint-web
+.PHONY: help venv install test-venv tools demo test test-quick simulate torture torture-nodes power lint bench bench-peers docs lock clean vendor pictures lint-web
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -101,6 +101,10 @@ bench-peers: test-venv $(VENV)/bench.stamp ## Taskyard beside other queues on Po
 
 vendor: test-venv tools/web/node_modules ## the dashboard's vendored files, from tools/web/package-lock.json
 	cd tools/web && $(abspath $(BIN))/node vendor.mjs
+
+pictures: test-venv ## the pictures of the docs, of a real node at work
+	@sh tests/tools.sh chromium:chromium
+	$(BIN)/python -m tests.web.pictures
 
 lint-web: test-venv tools/web/node_modules ## the dashboard's types and lint
 	cd tools/web && $(abspath $(BIN))/node node_modules/typescript/bin/tsc -p tsconfig.json
