@@ -81,6 +81,8 @@ def before_call(ctx: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if not _may(call):
         return
     seeds = FILLED.get()
+    if call in ("POST /api/session", "DELETE /api/session"):  # what browsers add by themselves
+        case.headers = {**(case.headers or {}), "Origin": URL, "Content-Type": "application/json"}
     if case.path_parameters and _positive(case, ParameterLocation.PATH):
         given = str(case.path_parameters.get("id"))
         fits = given in seeds.real and not call.endswith(NEEDS_A_STATE)
@@ -90,6 +92,8 @@ def before_call(ctx: Any, case: Any, kwargs: dict[str, Any]) -> None:
         _fill_body(seeds, case)
     if call == "GET /api/tasks" and case.query and "cursor" in case.query and _positive(case, ParameterLocation.QUERY):
         case.query["cursor"] = seeds.cursor()
+    if call == "GET /api/audit" and case.query and _positive(case, ParameterLocation.QUERY):
+        case.query.pop("cursor", None)
 
 
 def _path_parameters(seeds: Seeds, call: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +123,8 @@ def _fill_body(seeds: Seeds, case: Any) -> None:
     body, path = case.body, case.operation.path
     if path == "/api/task":
         _make_keys_fresh(case)
+    if path == "/api/session" and "token" in body:
+        body["token"] = token(ROLE, sub=ROLE)
     if isinstance(body.get("endpoints"), dict):
         real = seeds.endpoints()
         body["endpoints"] |= {name: real[name] for name in ("predict", "health") if name in body["endpoints"]}

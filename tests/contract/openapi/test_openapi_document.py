@@ -66,10 +66,12 @@ def test_every_variable_of_a_path_is_described(document: dict[str, Any]) -> None
 
 
 def test_what_is_not_public_says_so(document: dict[str, Any]) -> None:
-    """Outside of /api/ no token is asked for but by /ws, and beneath it only the callback's proof stands in for one."""
+    """Outside of /api/ no token is asked for but by /ws; beneath it the callback's proof stands in for one, the token in
+    the body of a sign-in, and nothing for a sign-out."""
     for path, methods in document["paths"].items():
-        for operation in methods.values():
-            free = not path.startswith(("/api/", "/ws")) or "{proof}" in path
+        for method, operation in methods.items():
+            session = path == "/api/session" and method in ("post", "delete")
+            free = not path.startswith(("/api/", "/ws")) or "{proof}" in path or session
             assert operation["security"] == ([] if free else [{"BearerAuth": []}]), path
 
 
