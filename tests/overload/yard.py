@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from taskyard.prove.processes import listens, program, steady_port
 from taskyard.prove.torture.calls import Caller
 from taskyard.prove.torture.field import register
-from taskyard.prove.processes import listens, program, steady_port
 from tests.support.nodes import ROOT, NodeProcess, token, until
 
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from taskyard.prove.torture import node
 from taskyard.prove.processes import PATIENCE_S, free_port, until
+from taskyard.prove.torture import node
 from taskyard.tokens import sign
 
 __all__ = ["PATIENCE_S", "ROOT", "SECRET", "NodeProcess", "environment", "free_port", "serve", "token", "until"]

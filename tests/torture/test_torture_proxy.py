@@ -6,9 +6,9 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
+from taskyard.prove.processes import steady_port
 from taskyard.prove.torture.calls import BROKEN, Message, listen
 from taskyard.prove.torture.network import Network
-from taskyard.prove.processes import steady_port
 
 CALLERS = 24
 CALM = 20
