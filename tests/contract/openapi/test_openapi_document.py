@@ -66,8 +66,8 @@ def test_every_variable_of_a_path_is_described(document: dict[str, Any]) -> None
 
 
 def test_what_is_not_public_says_so(document: dict[str, Any]) -> None:
-    """Outside of /api/ no token is asked for but by /ws; beneath it the callback's proof stands in for one, the token in
-    the body of a sign-in, and nothing for a sign-out."""
+    """Outside of /api/ no token is asked for but by /ws; beneath it a proof or the body of a sign-in stands in for one,
+    and a sign-out needs none."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             session = path == "/api/session" and method in ("post", "delete")
