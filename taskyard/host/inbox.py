@@ -56,7 +56,11 @@ class Inbox:
 
     def adopt(self, fact: Fact) -> None:
         """Add a fact that another node stored: it was shed there or nowhere."""
-        (self._submissions if type(fact) is Submitted else self._urgent).append(fact)
+        if type(fact) is Submitted:
+            self._submissions.append(fact)
+        else:
+            self._calls += type(fact) not in REPEATABLE
+            self._urgent.append(fact)
         self.filled.set()
 
     def put_back(self, facts: Sequence[Fact]) -> None:

@@ -27,6 +27,7 @@ BACKLOG = 2_000
 PATIENCE_S = 2.0
 # How often all is looked through from the start: for what a lost connection stored late, and nodes nobody knew of.
 ANEW_S = 5.0
+ERROR_PAUSE_S = 1.0
 
 
 class Lines:
@@ -128,10 +129,12 @@ class Lines:
                 found = await self.read()
             except StoreError as error:
                 log.warning("lines_unread", reason=str(error))
-                found, pause = 0, 1.0
+                await asyncio.sleep(ERROR_PAUSE_S)
+                continue
             except Exception:
                 log.exception("lines_broken")
-                found, pause = 0, 1.0
+                await asyncio.sleep(ERROR_PAUSE_S)
+                continue
             pause = self._poll_s / 4 if found else min(self._poll_s, pause * 2)
             await asyncio.sleep(pause)
 

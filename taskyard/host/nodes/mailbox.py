@@ -22,6 +22,7 @@ from taskyard.store.port import StoreError
 
 log = structlog.get_logger()
 BITE = 500
+ERROR_PAUSE_S = 1.0
 
 
 class Mailbox:
@@ -71,15 +72,16 @@ class Mailbox:
     async def _run(self) -> None:
         pause = self._poll_s
         while True:
-            found = 0
             try:
                 found = await self.read()
             except StoreError as error:
                 log.warning("letters_unread", reason=str(error))
-                pause = 1.0
+                await asyncio.sleep(ERROR_PAUSE_S)
+                continue
             except Exception:
                 log.exception("letters_broken")
-                pause = 1.0
+                await asyncio.sleep(ERROR_PAUSE_S)
+                continue
             pause = self._poll_s / 4 if found or self._busy() else min(self._poll_s, pause * 2)
             await asyncio.sleep(pause)
 

@@ -53,6 +53,16 @@ def test_submissions_and_calls_are_shed_but_never_what_backends_say() -> None:
     inbox.put(submitted(3))
 
 
+def test_what_is_adopted_leaves_as_much_room_as_before_when_it_is_taken() -> None:
+    inbox = Inbox(submissions_most=1, calls_most=1)
+    for ref in range(3):
+        inbox.adopt(cancel(ref))
+    assert refs(inbox.take(MOST, MOST)) == [0, 1, 2]
+    inbox.put(cancel(3))
+    with pytest.raises(Overloaded):
+        inbox.put(cancel(4))
+
+
 def test_the_halves_of_a_batch_go_first_each_by_itself() -> None:
     inbox = Inbox(100, 100)
     inbox.put(ended(9))
