@@ -168,9 +168,6 @@ function open(path) {
       if (opened === stream) hear(name, JSON.parse(/** @type {MessageEvent} */ (event).data));
     });
   }
-  opened.onopen = () => {
-    if (opened === stream) live();
-  };
   opened.onerror = () => {
     if (opened !== stream) return;
     const closed = opened.readyState === 2;
@@ -183,10 +180,17 @@ function open(path) {
 
 function live() {
   batch(() => {
-    tries = 0;
     heard = Date.now();
     connected.value = "live";
     lostSince.value = 0;
+  });
+}
+
+/** The figures stand still from now on, since when they did already stays. */
+function cut() {
+  batch(() => {
+    if (connected.value !== "lost") lostSince.value = Date.now();
+    connected.value = "lost";
   });
 }
 
@@ -196,8 +200,7 @@ function lose() {
   const pause = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)];
   tries += 1;
   batch(() => {
-    if (connected.value !== "lost") lostSince.value = Date.now();
-    connected.value = "lost";
+    cut();
     retryAt.value = Date.now() + pause;
   });
   clearTimeout(timer);
@@ -206,12 +209,18 @@ function lose() {
 
 /** @param {string} name @param {any} data */
 function hear(name, data) {
+  if (name === "end" && data.reason === "unavailable") {
+    // A node that cannot serve the stream is not asked again at once.
+    lose();
+    return;
+  }
   live();
   if (typeof data.now === "number") {
     clock(data.now);
     asOf.value = data.now;
   }
   if (name === "snapshot") {
+    tries = 0;
     for (const topic of /** @type {Topic[]} */ (Object.keys(topics))) if (data[topic]) put(topic, data[topic]);
   } else if (name === "task") {
     tell(data);
@@ -261,7 +270,11 @@ async function refused() {
   try {
     await get("/api/session");
   } catch (problem) {
-    if (/** @type {{status?: number}} */ (problem).status === 401) return;
+    if (/** @type {{status?: number}} */ (problem).status === 401) {
+      // Nothing is tried again before someone signs in: that is said elsewhere.
+      if (!stream) cut();
+      return;
+    }
   }
   if (!stream) lose();
 }

@@ -4,7 +4,7 @@ import { get } from "../core/api.js";
 import { clock, span } from "../core/format.js";
 import { language, t } from "../core/i18n.js";
 import { HELD_LONG_MS, heldSince, lostSince, now, offset, reconnect, release, retryAt, state } from "../core/live.js";
-import { isUser, session, signOut } from "../core/session.js";
+import { ended, isUser, session, signOut } from "../core/session.js";
 import { go, route, to } from "../nav.js";
 import { setTheme, theme } from "../prefs.js";
 import { html, signal, useEffect, useRef } from "../vendor/preact.js";
@@ -127,9 +127,18 @@ function Bottom({ onLanguage }) {
     </div>`;
 }
 
+/** Opens the sign-in over the page again, when it was closed. */
+const signIn = () => void import("./again.js").then(({ signInAgain }) => signInAgain());
+
 /** What one has to know before one believes the figures. */
 function Notices() {
   const how = state.value;
+  if (ended.value) {
+    return html`<div class="notice">
+      <span>${t("again.notice")}</span>
+      <button type="button" class="button" onClick=${signIn}>${t("signin.do")}</button>
+    </div>`;
+  }
   if (how === "lost") {
     const browser = now.value - offset.value;
     return html`<div class="notice" role="status">

@@ -5,12 +5,13 @@
 
 import { get } from "../core/api.js";
 import { t } from "../core/i18n.js";
-import { state } from "../core/live.js";
+import { now, state } from "../core/live.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { Empty, Loading } from "./empty.js";
 
 /**
- * @typedef {{data: any, raw: string, error: import("../core/api.js").ApiError | null, loading: boolean, reload: () => Promise<void>}} Loaded
+ * @typedef {{data: any, raw: string, at: number, error: import("../core/api.js").ApiError | null, loading: boolean, reload: () => Promise<void>}} Loaded
+ *   `at`: when the data came, by the node's clock; with an error beside data, the data is the old one
  */
 
 /**
@@ -19,7 +20,7 @@ import { Empty, Loading } from "./empty.js";
  * @returns {Loaded}
  */
 export function useLoad(path, { every } = {}) {
-  const [kept, setKept] = useState({ path: "", data: /** @type {any} */ (null), raw: "", error: /** @type {any} */ (null) });
+  const [kept, setKept] = useState({ path: "", data: /** @type {any} */ (null), raw: "", at: 0, error: /** @type {any} */ (null) });
   const alive = useRef(/** @type {AbortController | null} */ (null));
   const load = async () => {
     if (path === null) return;
@@ -28,9 +29,9 @@ export function useLoad(path, { every } = {}) {
     alive.current = asked;
     try {
       const { data, raw } = await get(path, { signal: asked.signal });
-      if (!asked.signal.aborted) setKept({ path, data, raw, error: null });
+      if (!asked.signal.aborted) setKept({ path, data, raw, at: now.peek(), error: null });
     } catch (error) {
-      if (!asked.signal.aborted) setKept((now) => ({ ...(now.path === path ? now : { path, data: null, raw: "" }), error }));
+      if (!asked.signal.aborted) setKept((was) => ({ ...(was.path === path ? was : { path, data: null, raw: "", at: 0 }), error }));
     }
   };
   useEffect(() => {
@@ -45,7 +46,7 @@ export function useLoad(path, { every } = {}) {
   }, [path, every]);
   const same = kept.path === path;
   // Another filter's rows stay, dimmed, until the new ones are there; another page's do not.
-  return { data: kept.data, raw: kept.raw, error: same ? kept.error : null, loading: path !== null && !same, reload: load };
+  return { data: kept.data, raw: kept.raw, at: kept.at, error: same ? kept.error : null, loading: path !== null && !same, reload: load };
 }
 
 /**
@@ -60,12 +61,16 @@ export function Problem({ error, reload, missing, children }) {
   </${Empty}>`;
 }
 
+/** @param {import("../core/api.js").ApiError} error */
+const why = (error) => (error.status === 0 ? t("problem.unreachable") : error.details || error.error || String(error.status));
+
 /**
- * What is loaded, what is in its way, or grey bars meanwhile.
+ * What is loaded, with a line above when it could not be loaded again, what is in its way, or grey bars meanwhile.
  * @param {{loaded: Loaded, missing?: {title: string, text: string}, children: (data: any) => unknown, rows?: number}} props
  */
 export function Shown({ loaded, missing, children, rows }) {
   if (loaded.error && !loaded.data) return html`<${Problem} error=${loaded.error} reload=${loaded.reload} missing=${missing} />`;
   if (!loaded.data) return html`<${Loading} rows=${rows} />`;
-  return children(loaded.data);
+  // The line has its place whether it is there or not, so that what stands below keeps its state.
+  return [loaded.error && html`<p class="form-error">${t("problem.stale", { at: loaded.at, why: why(loaded.error) })}</p>`, children(loaded.data)];
 }
