@@ -44,13 +44,13 @@ class Trouble:
 
 
 def trouble(store: Store, settings: Settings, lately: Sequence[SeriesRow]) -> Trouble:
-    """Look for it; `lately` are the spans of 12 s of the last 5 minutes, by age, the present one last."""
+    """Look for it; `lately` are the spans of 12 s of the last 5 minutes, by age; none of a yard that is idle."""
     free = None
     if settings.database is None:
         room = shutil.disk_usage(settings.data_path).free
         free = room if room < settings.disk_low else None
     ended = sum(row.completed + row.failed + row.timed_out for row in lately)
-    first, middle, last = lately[0].waiting, lately[len(lately) // 2].waiting, lately[-1].waiting
+    first, middle, last = (lately[place].waiting if lately else 0 for place in (0, len(lately) // 2, -1))
     grows = len(lately) > 2 and first < middle < last and last >= first * _GROWTH
     return Trouble(
         tight=store.tight(),
@@ -59,20 +59,28 @@ def trouble(store: Store, settings: Settings, lately: Sequence[SeriesRow]) -> Tr
         failed=sum(row.failed + row.timed_out for row in lately),
         grown_from=first if grows else None,
         waiting=last,
-        since=lately[0].at,
+        since=lately[0].at if lately else 0,
     )
 
 
 def attention(
-    call: Call, now: int, troubles: Trouble | None = None, views: Sequence[ServerView] | None = None
+    call: Call,
+    now: int,
+    troubles: Trouble | None = None,
+    views: Sequence[ServerView] | None = None,
+    *,
+    personal: bool = True,
 ) -> tuple[list[Attention], int]:
     """The worst of what needs a person, and how many more there are.
 
-    Without `troubles`, of what memory knows; `views` are all servers, those that are being removed excepted.
+    Without `troubles`, of what memory knows; `views` are all servers, those that are being removed excepted. Not
+    `personal`: without what is of the caller alone, which nobody else is to be told.
     """
     if views is None:
         views = [view for view in call.node.servers() if view.removing_until is None]
-    found = [*_node(call, views), *_lanes(call), *_servers(call, now, views), *_caller(call, now)]
+    found = [*_node(call, views), *_lanes(call), *_servers(call, now, views)]
+    if personal:
+        found += _caller(call, now)
     if troubles is not None:
         found += _told(call, troubles)
     found.sort(key=lambda entry: (ATTENTIONS.index(entry.code), now if entry.since is None else entry.since))

@@ -78,8 +78,10 @@ def counts_of(kept: Sequence[StatRow], live: tuple[int, int]) -> wire.TaskCounts
 
 
 def recent_spans(store: Store, present: SeriesRow, now: int) -> list[SeriesRow]:
-    """The spans of `MIDDLE` in the last 5 minutes, the present one last: what attention looks at."""
-    return [*store.figures.series(MIDDLE, now - _LATELY_MS, present.at), present]
+    """The spans of `MIDDLE` that began in the last 5 minutes, by age: what attention looks at. Idle yards have none."""
+    begin = now - _LATELY_MS
+    rows = [row for row in store.figures.series(MIDDLE, begin, present.at) if begin <= row.at < present.at]
+    return [*rows, present] if present.at >= begin else rows
 
 
 def _totals(points: Sequence[SeriesRow]) -> wire.WindowTotals:

@@ -13,9 +13,6 @@ from taskyard.api.words import CHINESE, language
 from taskyard.wire.events import AttentionPoint, FleetChange, FleetPoint, LanesPoint, OverviewPoint, YardPoint
 from taskyard.wire.overview import Slots
 
-# Of one caller alone, and told by the page itself.
-_PERSONAL = "sign_in_ends"
-
 
 async def _overview(call: Call) -> OverviewPoint:
     node = call.node
@@ -45,8 +42,8 @@ async def _attention(call: Call) -> AttentionPoint:
     node, now = call.node, call.node.now()
     lately = node.figures.present(MIDDLE)
     troubles = await node.read(lambda store: trouble(store, node.settings, recent_spans(store, lately, now)))
-    found, more = attention(call, now, troubles)
-    return AttentionPoint(attention=[entry for entry in found if entry.code != _PERSONAL], more=more)
+    found, more = attention(call, now, troubles, personal=False)
+    return AttentionPoint(attention=found, more=more)
 
 
 async def _lanes(call: Call) -> LanesPoint:
