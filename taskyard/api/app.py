@@ -247,7 +247,7 @@ class App:
             if scheme.lower() != "bearer":
                 raise _unauthorized("the header Authorization must be: Bearer <token>")
         else:
-            token = session_of(cookie) or ""
+            token = session_of(cookie, secure_only=self.node.settings.secure_sessions) or ""
             if not token:
                 if roles is None:
                     return NOBODY

@@ -83,7 +83,8 @@ async def forward(call: Call, decider: Decider, operation: Operation) -> Reply:
     try:
         headers = {name: value for name, value in request.headers.items() if name not in _NOT_PASSED}
         headers[b"x-request-id"] = call.request_id.encode()
-        if b"authorization" not in headers and (token := session_of(request.headers.get(b"cookie"))):
+        cookie, secure_only = request.headers.get(b"cookie"), node.settings.secure_sessions
+        if b"authorization" not in headers and (token := session_of(cookie, secure_only=secure_only)):
             # A page's call: that it came from a page of ours was seen here.
             headers[b"authorization"] = b"Bearer " + token.encode()
         passed = Passed(request.method, request.path, request.query, headers, raw, request.peer)

@@ -57,7 +57,7 @@ class Pages:
         return Reply(self._shell.page(call.request.path, reader), _HTML, status, PAGE_HEADERS)
 
     def _who(self, call: Call) -> Principal | None:
-        token = session_of(call.request_headers.get(b"cookie"))
+        token = session_of(call.request_headers.get(b"cookie"), secure_only=call.node.settings.secure_sessions)
         if token is None:
             return None
         try:

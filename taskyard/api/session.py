@@ -42,7 +42,8 @@ def operations(verifier: Verifier) -> list[Operation]:
         headers, settings = call.request_headers, call.node.settings
         check_change(headers, settings.public_base())
         secure = encrypted(headers)
-        if not (secure or local(headers) or settings.session_plain_http):
+        trusted = local(headers) and not settings.secure_sessions
+        if not (secure or trusted or settings.session_plain_http):
             details = "without HTTPS anyone on the way could read the token; TASKYARD_SESSION_PLAIN_HTTP=true allows it"
             raise Problem(FOREIGN._replace(error="Forbidden: not over HTTPS"), details)
         token = body.token.strip()
@@ -55,7 +56,7 @@ def operations(verifier: Verifier) -> list[Operation]:
         if len(token) > _COOKIE_MOST:
             raise Problem(BAD_REQUEST, f"token: longer than {_COOKIE_MOST} characters, more than a browser keeps")
         left = max(1, int(who.expires_s - time.time()))
-        call.headers.append((b"set-cookie", keep_session(token, left, secure=secure)))
+        call.headers += [(b"set-cookie", cookie) for cookie in keep_session(token, left, secure=secure)]
         return shown(who)
 
     return [

@@ -343,6 +343,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """What callback URLs start with, without a slash at its end. `port`: the bound one, where `self.port` is 0."""
         return self.public_url or f"http://127.0.0.1:{self.port if port is None else port}"
 
+    @property
+    def secure_sessions(self) -> bool:
+        """Whether browsers reach this node by HTTPS alone, so that no session is kept without it."""
+        return self.public_base().startswith("https://") and not self.session_plain_http
+
     def node_base(self, port: int) -> str:
         """What other nodes call this one by, without a slash at its end; `port` is the bound one."""
         if self.node_url is not None:

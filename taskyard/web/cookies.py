@@ -9,6 +9,8 @@ SESSION: Final = "taskyard"
 SECURE_SESSION: Final = "__Host-taskyard"
 LANGUAGE: Final = "taskyard-lang"
 THEME: Final = "taskyard-theme"
+_GONE = "=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+_PLAIN_GONE = f"{SESSION}{_GONE}".encode()
 
 
 def cookies(header: bytes | None) -> dict[str, str]:
@@ -21,20 +23,23 @@ def cookies(header: bytes | None) -> dict[str, str]:
     return found
 
 
-def session_of(header: bytes | None) -> str | None:
-    """The session's token, or `None` without a session."""
+def session_of(header: bytes | None, *, secure_only: bool) -> str | None:
+    """The session's token, or `None` without a session.
+
+    `secure_only`: the plain cookie is none, for another host of the same domain can set it.
+    """
     given = cookies(header)
-    return given.get(SECURE_SESSION) or given.get(SESSION) or None
+    return given.get(SECURE_SESSION) or (None if secure_only else given.get(SESSION)) or None
 
 
-def keep_session(token: str, seconds: int, *, secure: bool) -> bytes:
-    """The `Set-Cookie` that keeps a token for so long."""
-    name = SECURE_SESSION if secure else SESSION
-    flags = "; Secure" if secure else ""
-    return f"{name}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{flags}".encode("ascii")
+def keep_session(token: str, seconds: int, *, secure: bool) -> tuple[bytes, ...]:
+    """The `Set-Cookie`s that keep a token for so long; a secure one in place of a plain one."""
+    flags = f"; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict"
+    if secure:
+        return f"{SECURE_SESSION}={token}{flags}; Secure".encode("ascii"), _PLAIN_GONE
+    return (f"{SESSION}={token}{flags}".encode("ascii"),)
 
 
 def end_session() -> tuple[bytes, ...]:
     """The `Set-Cookie`s that end a session, however it was kept."""
-    gone = "=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
-    return f"{SESSION}{gone}".encode(), f"{SECURE_SESSION}{gone}; Secure".encode()
+    return _PLAIN_GONE, f"{SECURE_SESSION}{_GONE}; Secure".encode()

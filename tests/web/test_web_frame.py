@@ -82,8 +82,11 @@ def test_the_language_is_the_one_chosen_or_asked_for(chosen: str | None, accept:
 
 def test_cookies() -> None:
     assert cookies(b'a=1; b="2"; a=3; nothing; c=x=y') == {"a": "1", "b": "2", "c": "x=y"}
-    assert session_of(b"taskyard=plain; __Host-taskyard=secure") == "secure"
-    assert session_of(b"other=1") is session_of(None) is None
+    for only in (False, True):
+        assert session_of(b"taskyard=plain; __Host-taskyard=secure", secure_only=only) == "secure"
+        assert session_of(b"other=1", secure_only=only) is session_of(None, secure_only=only) is None
+    assert session_of(b"taskyard=plain", secure_only=False) == "plain"
+    assert session_of(b"taskyard=plain", secure_only=True) is None
 
 
 def test_nothing_animates_for_ever() -> None:

@@ -98,15 +98,32 @@ def from_elsewhere(yard: Yard, scheme: str) -> httpx.Response:
 
 def test_from_elsewhere_only_over_https(yard: Yard) -> None:
     refused(from_elsewhere(yard, "http"), 403, "HTTPS")
-    cookie = from_elsewhere(yard, "https").headers["set-cookie"]
+    cookie, gone = from_elsewhere(yard, "https").headers.get_list("set-cookie")
     assert re.match(r"__Host-taskyard=[^;]+;", cookie)
     assert cookie.endswith("Secure")
+    assert re.match(r"taskyard=;.* Max-Age=0;", gone), "a plain one of before must not stay"
 
 
 def test_a_setting_allows_plain_http(tmp_path: Path) -> None:
     yard = Yard(tmp_path / "data", session_plain_http=True)
     try:
         assert from_elsewhere(yard, "http").status_code == 200
+    finally:
+        yard.stop()
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_over_https_a_plain_cookie_is_no_session(tmp_path: Path, plain: bool) -> None:
+    yard = Yard(tmp_path / "data", public_url="https://yard.example", session_plain_http=plain)
+    try:
+        client, jwt = yard.client(), token("admin")
+        for name, code in (("taskyard", 200 if plain else 401), ("__Host-taskyard", 200)):
+            headers = {"Cookie": f"{name}={jwt}"}
+            assert client.get("/api/session", headers=headers).status_code == code
+            page = client.get("/tasks", headers=headers | {"Accept": "text/html"})
+            assert ("&quot;sub&quot;:&quot;ann&quot;" in page.text) is (code == 200)
+        answer = client.post("/api/session", json={"token": jwt}, headers=ours(yard))
+        assert answer.status_code == (200 if plain else 403), "no session that would not be accepted"
     finally:
         yard.stop()
 
