@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MESSAGE_MOST = 4096
 # Subscriptions that are looked up; who asks for more before they are answered is cut off.
 ASKED_MOST = 2 * TASKS_MOST
+# Frames that are answered in one read, while nothing else is done; and messages that nobody understands, in all.
+HEARD_AT_ONCE = 2 * TASKS_MOST
+REFUSED_MOST = 3
 GOING_AWAY, POLICY, TOO_BIG, TRY_AGAIN, EXPIRED = 1001, 1008, 1009, 1013, 4401
 _CODES = {"draining": GOING_AWAY, "renew": GOING_AWAY, "unavailable": TRY_AGAIN, "expired": EXPIRED}
 _FRAMES = (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol", b"host")
@@ -53,6 +56,7 @@ class TaskSocket(Viewer):
         self._frames = frames
         self._said = ""
         self._asked = 0
+        self._refused = 0
 
     @classmethod
     def of(cls, call: Call) -> TaskSocket:
@@ -94,7 +98,12 @@ class TaskSocket(Viewer):
             return
         try:
             self._frames.receive_data(data)
-            for said in self._frames.events():
+            for number, said in enumerate(self._frames.events()):
+                if self.left:
+                    break
+                if number >= HEARD_AT_ONCE or self.outlet.full:
+                    self._cut("slower, and take what you are told")
+                    break
                 self._hear(said)
         except RemoteProtocolError as error:
             if not self.left:
@@ -102,8 +111,6 @@ class TaskSocket(Viewer):
                 self._close(error.event_hint.code if isinstance(error.event_hint, CloseConnection) else 1002)
 
     def _hear(self, said: Said) -> None:
-        if self.left:
-            return
         if isinstance(said, Ping):
             self._say(said.response())
         elif isinstance(said, CloseConnection):
@@ -126,13 +133,13 @@ class TaskSocket(Viewer):
         try:
             spoken = _spoken.decode(text)
         except (msgspec.DecodeError, RecursionError) as error:
-            self._refuse("Bad request", f"this is no message that is known here: {error}", None)
+            self._misheard(f"this is no message that is known here: {error}")
             return
         task_id = spoken.task_id
         if spoken.type == "ping":
             self._tell({"type": "pong", "now": self._hub.node.now()})
         elif not task_id:
-            self._refuse("Bad request", "taskId is missing", None)
+            self._misheard("taskId is missing")
         elif spoken.type == "unsubscribe":
             self._hub.forget(self, (task_id,))
             self._tell({"type": "unsubscribed", "taskId": task_id})
@@ -141,11 +148,20 @@ class TaskSocket(Viewer):
         elif self._hub.full_of_tasks(1):
             self._refuse("Service unavailable", "this node watches as many tasks as it can", task_id)
         elif self._asked >= ASKED_MOST:
-            self._hub.leave(self)
-            self._close(POLICY, "wait for answers before you ask for more")
+            self._cut("wait for answers before you ask for more")
         else:
             self._asked += 1
             self._hub.ask(self, (task_id,))
+
+    def _misheard(self, details: str) -> None:
+        self._refuse("Bad request", details, None)
+        self._refused += 1
+        if self._refused >= REFUSED_MOST:
+            self._cut("too many messages that are not known here")
+
+    def _cut(self, reason: str) -> None:
+        self._hub.leave(self)
+        self._close(POLICY, reason)
 
     # --- what the hub tells -------------------------------------------------------------------------------------------
 

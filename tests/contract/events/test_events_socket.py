@@ -129,6 +129,27 @@ def test_what_is_too_much_or_no_text_ends_it(own_yard: Callable[..., Yard], ws: 
     eventually(lambda: yard.on_loop(lambda: len(yard.running.live)) == 0)
 
 
+def test_who_says_too_much_is_cut_off(own_yard: Callable[..., Yard], ws: Callable[..., Socket]) -> None:
+    yard = own_yard()
+    client = ws(yard)
+    for _ in range(3):
+        client.send(TextMessage(data="nonsense"))
+    assert [client.told()["error"] for _ in range(3)] == ["Bad request"] * 3
+    closed = client.next()
+    assert isinstance(closed, CloseConnection)
+    assert closed.code == 1008
+    # A flood that is sent as one piece, far more than one read takes.
+    client = ws(yard)
+    client.socket.sendall(b"".join(client.frames.send(Ping()) for _ in range(5_000)))
+    pongs, event = 0, client.next()
+    while isinstance(event, Pong):
+        pongs, event = pongs + 1, client.next()
+    assert isinstance(event, CloseConnection)
+    assert event.code == 1008
+    assert pongs < 5_000
+    eventually(lambda: yard.on_loop(lambda: len(yard.running.live)) == 0)
+
+
 def test_subscriptions_are_limited(own_yard: Callable[..., Yard], ws: Callable[..., Socket]) -> None:
     yard = own_yard(event_streams_per_sub=1, event_tasks=101)
     batch = {"tasks": [{"type": "t", "payload": {}, "capabilities": ["nobody"]} for _ in range(102)]}
