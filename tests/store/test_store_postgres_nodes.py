@@ -4,11 +4,16 @@ from contextlib import ExitStack
 
 import pytest
 
-from taskyard.engine.plan import Plan, Post, Writes
+from taskyard.domain.task import Spec
+from taskyard.engine.facts import Submitted
+from taskyard.engine.plan import Plan, Post, SubmitDone, Writes
+from taskyard.host.nodes.intake import Intake
+from taskyard.host.nodes.threads import Threads
 from taskyard.store.nodes import KeyTaken, Line, NodeRow
 from taskyard.store.port import NotDeciding, OutcomeUnknown
 from taskyard.store.postgres.store import PostgresStore
 from tests.store.making import T0, key_row, new_task, tid
+from tests.support import aio
 from tests.support.postgres import empty
 
 
@@ -91,6 +96,29 @@ def test_a_key_belongs_to_one_task_whoever_is_faster(two):
     later = key_row("k", 3)._replace(created_at=key_row("k", 1).expires_at, expires_at=2 * T0)
     other.nodes.take_in(Writes(tasks=[new_task(3)], keys=[later]), [line(other, 2, 3, "Submitted")])
     assert other.nodes.keys([("ann", "k")])["ann", "k"].task_id == tid(3)
+
+
+def test_a_key_that_expires_while_its_task_waits_is_still_taken(two):
+    """A submission was made before the key expired, and is stored after that."""
+    _, other = two
+    old = key_row("k", 1)
+    other.nodes.take_in(Writes(tasks=[new_task(1)], keys=[old]), [line(other, 1, kind="Submitted")])
+
+    async def submit(number, created_at):
+        threads = Threads()
+        limits = {"most": 9, "batch": 9, "key_ms": 1_000}
+        intake = Intake(other.nodes, threads, lambda: old.expires_at + 1, **limits, stored=lambda _: None)
+        intake.seq = number
+        intake.start()
+        spec = Spec(id=tid(number), owner=old.owner, type="t", created_at=created_at)
+        try:
+            return await intake.put(Submitted(spec=spec, payload="{}", key=old.key, key_hash=old.hash))
+        finally:
+            await intake.stop()
+            await threads.close()
+
+    assert aio.run(submit(2, old.expires_at - 1)) == SubmitDone(tid(1), old.created_at, replayed=True)
+    assert aio.run(submit(3, old.expires_at)) == SubmitDone(tid(3), old.expires_at)
 
 
 def test_letters_come_in_order_to_whom_they_are_for_and_go_when_they_are_read(two):

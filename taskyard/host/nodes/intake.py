@@ -203,7 +203,8 @@ class Intake:
             fact, answer = taken
             if isinstance(fact, Submitted):
                 name = (fact.spec.owner, fact.key or "")
-                if fact.key is not None and name in known:
+                # Free by the same rule as the store's, or the two would never agree.
+                if fact.key is not None and name in known and known[name].expires_at > fact.spec.created_at:
                     _replay(answer, known[name], fact)
                     continue
                 if fact.key is not None and name in new:
@@ -241,9 +242,7 @@ class Intake:
         ]
         if not pairs:
             return {}
-        now = self._now()
-        found = await self._threads.run(self._store.keys, list(dict.fromkeys(pairs)))
-        return {name: row for name, row in found.items() if row.expires_at > now}
+        return await self._threads.run(self._store.keys, list(dict.fromkeys(pairs)))
 
     def _write(self, writes: Writes, lanes: dict[int, LaneRow], fact: Submitted) -> None:
         spec = fact.spec
