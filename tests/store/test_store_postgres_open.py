@@ -139,6 +139,15 @@ def test_a_server_that_loses_what_it_wrote_is_refused(server, fresh):
     until(lambda: server.execute("SHOW fsync") == [("on",)])
 
 
+def test_a_default_under_which_no_turn_sees_the_latest_is_refused(fresh):
+    name = fresh.rpartition("/")[2]
+    with psycopg.connect(fresh, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+        refused(fresh, "isolated by repeatable read")
+        connection.execute(f"ALTER DATABASE {name} RESET default_transaction_isolation")
+    PostgresStore(fresh).close()
+
+
 def test_nobody_there_is_said_in_one_line_without_the_password():
     with pytest.raises(StoreError, match="cannot be reached") as refusal:
         PostgresStore(f"postgresql://ann:hunter2@127.0.0.1:{free_port()}/yard")

@@ -50,13 +50,19 @@ def _row(connection: psycopg.Connection[Any], name: str) -> Any:
 def _check_surroundings(connection: psycopg.Connection[Any]) -> None:
     if connection.info.server_version < OLDEST_SERVER * 10_000:
         raise Unusable("the database is older than PostgreSQL " + str(OLDEST_SERVER) + ": upgrade it")
-    standby, encoding, fsync, schema, ours, tables = _row(connection, "surroundings")
+    standby, encoding, fsync, isolation, schema, ours, tables = _row(connection, "surroundings")
     if standby:
         raise Unusable("the database is a standby that cannot be written: name the primary")
     if encoding != "UTF8":
         raise Unusable("the database has the encoding " + encoding + ": make one with ENCODING 'UTF8'")
     if fsync == "off":
         raise Unusable("the server runs with fsync = off, and so would lose tasks: set it to on")
+    if isolation != "read committed":
+        # A turn waits for a lock and must then see what was committed meanwhile.
+        raise Unusable(
+            "transactions are isolated by " + isolation + ": set default_transaction_isolation to 'read committed' for "
+            "this user and database"
+        )
     if schema is None:
         raise Unusable("the search_path of this user leads to no schema: make the schema, or set another search_path")
     if tables and not ours:

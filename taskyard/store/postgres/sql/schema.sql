@@ -1,9 +1,11 @@
 -- What is asked of a database before it is used, and the steps that bring it up to date.
 
 -- surroundings --
--- What the server is and how it is set: whether it is a standby, its encoding, its fsync, the schema and the tables in it.
+-- What the server is and how it is set: whether it is a standby, its encoding, its fsync, how transactions are isolated,
+-- the schema and the tables in it.
 SELECT
-    pg_is_in_recovery()::int, current_setting('server_encoding'), current_setting('fsync'), current_schema(),
+    pg_is_in_recovery()::int, current_setting('server_encoding'), current_setting('fsync'),
+    current_setting('transaction_isolation'), current_schema(),
     (to_regclass('yard') IS NOT NULL)::int,
     (SELECT count(*) FROM pg_class AS c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p'));
 
