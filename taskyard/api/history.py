@@ -10,7 +10,7 @@ from taskyard.api.call import Call
 from taskyard.api.operation import Operation
 from taskyard.api.servers import server_id_of, view_of
 from taskyard.api.windows import POINTS, STEPS, WINDOW, begin_of, points_of
-from taskyard.engine.rows import HealthRow, LoadRow
+from taskyard.engine.rows import HealthRow, LoadRow, SeriesRow
 from taskyard.engine.series import COARSE
 from taskyard.host.port import ServerView
 from taskyard.store.figures import LoadSum
@@ -60,9 +60,9 @@ def strip_of(changes: Sequence[HealthRow], watched: Sequence[bool], begin: int, 
     return "".join([_SHOWN[rank] if seen else _NOBODY for rank, seen in zip(worst, watched, strict=True)])
 
 
-def _watched(store: Store, call: Call, begin: int, step: int, now: int) -> list[bool]:
-    """Of each letter of a strip whether a node decided at any time in it."""
-    points = points_of(store.figures.series(step, begin, now + 1), call.node.figures.present(step), begin)
+def _watched(store: Store, counting: SeriesRow, begin: int, now: int) -> list[bool]:
+    """Of each letter of a strip whether a node decided at any time in it; `counting` is the span that is not over."""
+    points = points_of(store.figures.series(counting.step, begin, now + 1), counting, begin)
     return [any(point is not None for point in points[first : first + _EACH]) for first in range(0, POINTS, _EACH)]
 
 
@@ -107,14 +107,14 @@ async def history(call: Call, query: WindowQuery) -> Answer:
     view, step, now = view_of(call, server_id_of(call)), STEPS[query.window or "24h"], node.now()
     begin = begin_of(now, step)
     spans = begin // COARSE * COARSE
-    at, present = node.figures.loads()
+    counting, (at, present) = node.figures.present(step), node.figures.loads()
     mine = [row for row in present if row.server_id == view.id]
 
     def read(store: Store) -> tuple[list[HealthRow], list[bool], list[LoadRow], dict[str, LoadSum]]:
         loads = [row for row in store.figures.loads(view.id, spans) if row.at != at]
         changes = store.figures.health(begin, view.id, _CHANGES_MOST)
         sums = _sums(node.figures.load_sums(store, spans, at), present)
-        return changes, _watched(store, call, begin, step, now), [*loads, *mine], sums
+        return changes, _watched(store, counting, begin, now), [*loads, *mine], sums
 
     changes, watched, loads, sums = await node.read(read)
     shares = _Shares([other for other in node.servers() if other.removing_until is None], sums)
@@ -180,12 +180,12 @@ async def fleet(call: Call, query: WindowQuery) -> Answer:
     step, now = STEPS[window], node.now()
     begin = begin_of(now, step)
     spans = begin // COARSE * COARSE
-    at, present = node.figures.loads()
+    counting, (at, present) = node.figures.present(step), node.figures.loads()
     views = [view for view in node.servers() if view.removing_until is None]
 
     def read(store: Store) -> tuple[dict[str, LoadSum], dict[str, str]]:
         sums = _sums(node.figures.load_sums(store, spans, at), present)
-        watched = _watched(store, call, begin, step, now)
+        watched = _watched(store, counting, begin, now)
         changes: dict[str, list[HealthRow]] = {}
         for change in store.figures.health(begin, None, _CHANGES_MOST):
             changes.setdefault(change.server_id, []).append(change)

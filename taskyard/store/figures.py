@@ -69,13 +69,16 @@ class Figures:
         return [value for (value,) in self._rows("facets", values)]
 
     def health(self, begin: int, server_id: str | None, most: int) -> list[HealthRow]:
-        """A server's changes of status (`None`: those of all) from a time on, after the last one before it."""
+        """A server's changes of status (`None`: those of all) from a time on, after the last one before it; by age.
+
+        Of more than `most` from then on the newest are given.
+        """
         if server_id is None:
-            rows = [*self._rows("health_before", (begin,)), *self._rows("health_of_all", (begin, most))]
+            before, newest = self._rows("health_before", (begin,)), self._rows("health_of_all", (begin, most))
         else:
             before = self._rows("health_before_of", (server_id, begin))
-            rows = [*before, *self._rows("health_of", (server_id, begin, most))]
-        return [HealthRow._make(row) for row in rows]
+            newest = self._rows("health_of", (server_id, begin, most))
+        return [HealthRow._make(row) for row in (*before, *reversed(newest))]
 
     def loads(self, server_id: str, begin: int) -> list[LoadRow]:
         """A server's spans that began from a time on, the oldest first."""

@@ -99,6 +99,8 @@ def test_health_is_read_from_the_change_before(store):
     figures = store.figures
     assert figures.health(T0 + 15, "s1", 9) == changes[1:]
     assert figures.health(T0 + 15, "s1", 0) == [changes[1]]
+    assert figures.health(T0, "s1", 2) == changes[1:], "the newest are kept"
+    assert figures.health(T0 + 1, None, 2) == [changes[0], changes[1], changes[2]]
     assert sorted(figures.health(T0 + 15, None, 9)) == sorted([changes[1], other, changes[2]])
     assert sorted(store.recover(1).health) == sorted([changes[2], other])
 

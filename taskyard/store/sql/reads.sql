@@ -99,12 +99,12 @@ SELECT f.value FROM facet AS f
 WHERE f.field = ? AND f.owner = ? AND f.value >= ? AND f.value < ? ORDER BY f.value LIMIT ?;
 
 -- health_of_all --
--- The changes of all servers' status from a time on, the oldest first.
-SELECT h.* FROM server_health AS h WHERE h.at >= ? ORDER BY h.at, h.server_id LIMIT ?;
+-- The changes of all servers' status from a time on, the newest first.
+SELECT h.* FROM server_health AS h WHERE h.at >= ? ORDER BY h.at DESC, h.server_id DESC LIMIT ?;
 
 -- health_of --
--- The changes of a server's status from a time on, the oldest first.
-SELECT h.* FROM server_health AS h WHERE h.server_id = ? AND h.at >= ? ORDER BY h.at LIMIT ?;
+-- The changes of a server's status from a time on, the newest first.
+SELECT h.* FROM server_health AS h WHERE h.server_id = ? AND h.at >= ? ORDER BY h.at DESC LIMIT ?;
 
 -- health_before_of --
 -- The last change of a server's status before a time.

@@ -112,12 +112,12 @@ SELECT f.value FROM facet AS f
 WHERE f.field = $1 AND f.owner = $2 AND f.value >= $3 AND f.value < $4 ORDER BY f.value LIMIT $5;
 
 -- health_of_all --
--- The changes of all servers' status from a time on, the oldest first.
-SELECT h.* FROM server_health AS h WHERE h.at >= $1 ORDER BY h.at, h.server_id LIMIT $2;
+-- The changes of all servers' status from a time on, the newest first.
+SELECT h.* FROM server_health AS h WHERE h.at >= $1 ORDER BY h.at DESC, h.server_id DESC LIMIT $2;
 
 -- health_of --
--- The changes of a server's status from a time on, the oldest first.
-SELECT h.* FROM server_health AS h WHERE h.server_id = $1 AND h.at >= $2 ORDER BY h.at LIMIT $3;
+-- The changes of a server's status from a time on, the newest first.
+SELECT h.* FROM server_health AS h WHERE h.server_id = $1 AND h.at >= $2 ORDER BY h.at DESC LIMIT $3;
 
 -- health_before_of --
 -- The last change of a server's status before a time.
