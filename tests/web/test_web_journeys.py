@@ -47,7 +47,7 @@ def test_from_the_sign_in_to_a_tasks_result(
     body = f'{{"type":"film","capabilities":["video","8k"],"payload":{PAYLOAD}}}'.encode()
     task_id = yard.client("admin").post("/api/task", content=body).json()["id"]
     page.goto(f"/task/{task_id}")
-    expect(page.get_by_role("status").first).to_contain_text("No server has “8k”")
+    expect(page.locator(".verdict")).to_contain_text("No server has “8k”")
     page.get_by_role("button", name=": video, 8k").click()
     expect(page.get_by_text("Completed on", exact=False)).to_be_visible()
     expect(page.get_by_text("Undo")).to_be_visible()

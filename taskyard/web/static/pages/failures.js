@@ -1,5 +1,6 @@
 /** Failures: what went wrong in groups of the same kind, where, and what to do about each. */
 
+import { get } from "../core/api.js";
 import { compact, duration, moment, number, span } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { now } from "../core/live.js";
@@ -53,10 +54,13 @@ export default function Failures({ query }) {
     </${Shown}>`;
 }
 
+/** The attempts that went wrong on the group's servers. @param {any} group */
+const attempts = (group) => group.servers.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.count, 0);
+
 /** Where it happened: "gpu-7 31/31", "3 servers". @param {any} group */
 function where(group) {
   if (group.serverCount === 0) return "–";
-  if (group.serverCount === 1) return `${group.servers[0].id} ${number(group.servers[0].count)}/${number(group.attempts)}`;
+  if (group.serverCount === 1) return `${group.servers[0].id} ${number(group.servers[0].count)}/${number(attempts(group))}`;
   return t("failures.servers", { n: group.serverCount });
 }
 
@@ -85,7 +89,7 @@ function Group({ group, step, open, cursor, retry, done }) {
         <a class="button" href=${to(`/tasks?failure=${encodeURIComponent(group.id)}`)}>${t("failures.open", { n: group.count })}</a></div>
     </div>
     ${open && html`<div class="group-more">
-      <div><h3>${t("failures.where")}</h3><ul>${group.servers.map((/** @type {any} */ one) => html`<li key=${one.id}><a href=${to(`/servers/${encodeURIComponent(one.id)}`)}>${one.id}</a> <span class="muted">${number(one.count)}/${number(group.attempts)}</span></li>`)}
+      <div><h3>${t("failures.where")}</h3><ul>${group.servers.map((/** @type {any} */ one) => html`<li key=${one.id}><a href=${to(`/servers/${encodeURIComponent(one.id)}`)}>${one.id}</a> <span class="muted">${number(one.count)}/${number(attempts(group))}</span></li>`)}
         ${group.serverCount > group.servers.length && html`<li class="muted">${t("failures.more_servers", { n: group.serverCount - group.servers.length })}</li>`}</ul></div>
       <div><h3>${t("failures.samples")}</h3><ul>${group.samples.map((/** @type {string} */ id) => html`<li key=${id}><a class="mono" href=${to(`/task/${id}`)}>${id}</a></li>`)}</ul></div>
       <div><h3>${t("failures.when")}</h3><p>${t("failures.between", { first: moment(group.firstAt), last: moment(group.lastAt) })}</p></div>
@@ -107,7 +111,7 @@ function Advised({ group, done }) {
   const path = `/api/servers/${encodeURIComponent(server ?? "")}`;
   switch (group.advice.code) {
     case "one_server":
-      return isAdmin.value && server ? html`<${Do} onClick=${() => maintain({ id: server, name: server, activeTasks: 0 }, path, done)}>${t("server.maintain")}</${Do}>` : null;
+      return isAdmin.value && server ? html`<${Do} onClick=${() => get(path).then(({ data }) => maintain(data, path, done), failed)}>${t("server.maintain")}</${Do}>` : null;
     case "fix_key":
       return isAdmin.value && server ? html`<${Do} onClick=${() => keyDialog(server, done)}>${t("server.fix_key")}</${Do}>` : null;
     case "fix_task":

@@ -57,7 +57,8 @@ function Yard({ seen, window }) {
   const counts = live?.counts ?? seen.counts;
   const slots = live?.slots ?? seen.slots;
   const servers = live?.servers ?? seen.servers;
-  const oldest = live ? live.oldest : seen.oldest;
+  // The counts of one who is no admin are its own, the oldest is the whole yard's: the two do not go together.
+  const oldest = isAdmin.value ? (live ?? seen).oldest : null;
   const registered = /** @type {number[]} */ (Object.values(servers)).reduce((sum, count) => sum + count, 0);
   const attention = topics.attention.value ?? seen;
   const lanes = topics.lanes.value;
@@ -81,7 +82,7 @@ function NeedsYou({ attention, more, counts, servers, registered, oldest }) {
   if (!attention.length) {
     const up = (servers.online ?? 0) + (servers.degraded ?? 0);
     const runs = t("overview.runs", { n: counts.processing, up, of: registered });
-    const waits = oldest ? t("overview.waits", { n: counts.pending, age: now.value - oldest }) : t("overview.nothing_waits");
+    const waits = oldest ? t("overview.waits", { n: counts.pending, age: now.value - oldest }) : counts.pending && !isAdmin.value ? t("overview.waits_own", { n: counts.pending }) : t("overview.nothing_waits");
     return html`<p class="all-well"><${Shape} name="completed" /> <b>${t("overview.all_well")}</b> ${runs} ${waits}</p>`;
   }
   return html`<section class=${`card needs ${attention.some((one) => RED.has(one.code)) ? "red" : ""}`}>
@@ -130,7 +131,7 @@ function Tiles({ seen, series, counts, slots, oldest, window }) {
   return html`<dl class="tiles">
     <${Tile} name=${t("overview.throughput")} value=${rate(perMinute)} words=${t("overview.per_minute")} line=${series.completed} kind="completed" />
     <${Tile} name=${t("overview.running")} value=${compact(counts.processing)} words=${t("overview.of_slots", { used: slots.used, total: slots.total })} line=${series.running} kind="running" />
-    <${Tile} name=${t("overview.waiting")} value=${compact(counts.pending)} words=${oldest ? t("overview.oldest", { age: now.value - oldest }) : t("overview.none")} line=${series.waiting} kind="waiting" />
+    <${Tile} name=${t("overview.waiting")} value=${compact(counts.pending)} words=${oldest ? t("overview.oldest", { age: now.value - oldest }) : counts.pending && !isAdmin.value ? "" : t("overview.none")} line=${series.waiting} kind="waiting" />
     <${Tile} name=${t("overview.success")} value=${seen.success === null ? "–" : percent(seen.success)} words=${t("overview.of_ended", { n: seen.totals.completed + seen.totals.failed + seen.totals.timeout, window: within })} />
     <${Tile} name=${t("overview.wait_p95")} value=${ms(seen.wait.p95)} words=${t("overview.run_p95", { ms: ms(seen.run.p95) })} />
   </dl>`;

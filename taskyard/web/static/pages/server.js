@@ -118,9 +118,9 @@ function sentence(server, history, at) {
 function Whole({ server, history, done }) {
   const state = serverStatus(server);
   return html`<section class="card facts" aria-label=${server.id}>
-      <div class="headline"><${Status} name=${state} /><code class="id">${server.id}</code><${Copy} text=${server.id} what=${t("server.id")} /><${Load} server=${server} />
+      <div class="headline"><span role="status"><${Status} name=${state} /></span><code class="id">${server.id}</code><${Copy} text=${server.id} what=${t("server.id")} /><${Load} server=${server} />
         <a href=${to(`/tasks?status=PROCESSING&server=${encodeURIComponent(server.id)}`)}>${t("server.running", { n: server.activeTasks })}</a></div>
-      <p class=${`verdict s-${state}`} role="status">${sentence(server, history, now.value)}</p>
+      <p class=${`verdict s-${state}`}>${sentence(server, history, now.value)}</p>
       ${history && html`<div class="health"><${Strip} strip=${history.strip} step=${history.stripStep} wide /><span class="muted">${t(`server.last.${history.window}`)}</span></div>`}
       <${Facts} server=${server} />
     </section>

@@ -14,7 +14,7 @@ import { trail, useKeys } from "../parts/list.js";
 import { Shown, useLoad } from "../parts/load.js";
 import { download, Json, SHOWN_BYTES, size } from "../parts/payload.js";
 import { single } from "../parts/single.js";
-import { Shape, Status, taskStatus } from "../parts/status.js";
+import { Status, taskStatus } from "../parts/status.js";
 import { taskDialog } from "../parts/taskform.js";
 import { Timeline } from "../parts/timeline.js";
 import { Title } from "../parts/title.js";
@@ -91,11 +91,11 @@ function Whole({ task, raw, done }) {
   const name = taskStatus(task);
   return html`<section class="card facts" aria-label=${task.id}>
       <div class="headline">
-        <${Status} name=${name} /><code class="id">${task.id}</code><${Copy} text=${task.id} what=${t("task.id")} />
+        <span role="status"><${Status} name=${name} /></span><code class="id">${task.id}</code><${Copy} text=${task.id} what=${t("task.id")} />
         <span class="chip">${task.type}</span>
         <span class="muted">${t("task.of", { priority: task.priority, owner: task.owner })}</span>
       </div>
-      ${waits ? html`<${Waits} task=${task} reason=${reason} done=${done} />` : html`<p class=${`verdict s-${name}`} role="status">${sentence(task, now.value)}</p>`}
+      ${waits ? html`<${Waits} task=${task} reason=${reason} done=${done} />` : html`<p class=${`verdict s-${name}`}>${sentence(task, now.value)}</p>`}
       ${task.progress !== null && task.status === "PROCESSING" && html`<progress max="100" value=${task.progress} aria-label=${t("task.progress")}></progress>`}
       <${Links} task=${task} />
     </section>
@@ -116,7 +116,7 @@ function Whole({ task, raw, done }) {
 function Waits({ task, reason, done }) {
   const since = Math.max(0, now.value - task.createdAt);
   if (!reason) return html`<p class="verdict s-waiting">${t("task.waiting", { span: since })}</p>`;
-  return html`<p class="verdict s-waiting" role="status"><b>${t("task.waiting", { span: since })}</b> ${reason.text}</p>
+  return html`<p class="verdict s-waiting"><b>${t("task.waiting", { span: since })}</b> ${reason.text}</p>
     ${reason.also?.length > 0 && html`<p class="muted">${t("task.also", { what: reason.also.map((/** @type {any} */ one) => t(`why.brief_name.${one.code}`)).join(t("parts.joint")) })}</p>`}
     ${reason.position !== null && html`<p class="muted">${t("task.position", { n: reason.position })}${reason.estimate ? ` ${t("task.estimate", { p50: reason.estimate.p50, p90: reason.estimate.p90 })}` : ""}</p>`}
     ${reason.wouldStart && html`<p class="would">${reason.wouldStart.text}</p>`}

@@ -28,6 +28,8 @@ const PAGE = 50;
 const FRESH_MS = 5000;
 const COUNTS_MS = 10_000;
 const WATCHED_MOST = 100;
+/** Scrolling by so many rows changes which are watched. */
+const WATCHED_STEP = 25;
 const NAMES = { type: "type", server: "server", tag: "tag", capability: "capability", from: "from", to: "to", group: "failure" };
 const FACETS = { type: "type", server: "server", tag: "tag", capability: "capability", owner: "owner" };
 const TABS = ["", "PENDING", "PROCESSING", "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED"];
@@ -72,6 +74,8 @@ function useTasks(query) {
   const [more, setMore] = useState(false);
   const current = useRef(path);
   current.current = path;
+  const latest = useRef(kept);
+  latest.current = kept;
   const load = async () => {
     try {
       const { data } = await get(path);
@@ -89,17 +93,18 @@ function useTasks(query) {
   // Those that came since stand ready behind a button; rows on screen do not move.
   useEffect(() => {
     const timer = setInterval(async () => {
-      if (document.hidden || kept.path !== path || kept.error) return;
+      if (document.hidden || latest.current.path !== path || latest.current.error) return;
       const { data } = await get(path).catch(() => ({ data: null }));
       if (!data || current.current !== path) return;
-      const known = new Set(kept.rows.map((row) => row.id));
-      const first = kept.rows[0]?.createdAt ?? 0;
+      const { rows } = latest.current;
+      const known = new Set(rows.map((row) => row.id));
+      const first = rows[0]?.createdAt ?? 0;
       const came = data.tasks.filter((/** @type {any} */ row) => !known.has(row.id) && row.createdAt >= first);
-      if (!kept.rows.length && came.length) setKept({ path, rows: data.tasks, next: data.nextCursor, error: null });
+      if (!rows.length && came.length) setKept({ path, rows: data.tasks, next: data.nextCursor, error: null });
       else setFresh(came.length ? came : null);
     }, FRESH_MS);
     return () => clearInterval(timer);
-  }, [path, kept]);
+  }, [path]);
   const put = (/** @type {any} */ task) => setKept((was) => ({ ...was, rows: was.rows.map((row) => (row.id === task.id ? { ...row, ...task } : row)) }));
   const showFresh = () => {
     if (!fresh) return;
@@ -122,13 +127,18 @@ function useTasks(query) {
 }
 
 /**
- * The changes of the tasks that have not ended are told one by one. Which are watched is chosen when rows come, not when
- * one of them ends: a new choice is a new stream.
- * @param {any[]} rows @param {(task: any) => void} put
+ * The changes of the tasks that have not ended are told one by one. Which are watched is chosen when rows come and
+ * when the screen is elsewhere in a long list, not when one of them ends: a new choice is a new stream.
+ * @param {any[]} rows @param {number} top the first row on screen @param {(task: any) => void} put
  */
-function useWatched(rows, put) {
+function useWatched(rows, top, put) {
   const key = rows.map((row) => row.id).join();
-  const ids = useMemo(() => rows.filter((row) => !ENDED.has(row.status)).slice(0, WATCHED_MOST).map((row) => row.id), [key]);
+  const from = Math.floor(top / WATCHED_STEP) * WATCHED_STEP;
+  const ids = useMemo(() => {
+    const open = rows.filter((row) => !ENDED.has(row.status));
+    const near = open.length > WATCHED_MOST ? rows.slice(from).filter((row) => !ENDED.has(row.status)) : open;
+    return near.slice(0, WATCHED_MOST).map((row) => row.id);
+  }, [key, from]);
   const latest = useRef(put);
   latest.current = put;
   useEffect(() => want(["overview", "lanes"], { tasks: ids, onTask: (task) => latest.current(task) }), [ids]);
@@ -172,7 +182,8 @@ function save(rows) {
 export default function Tasks({ query }) {
   const tasks = useTasks(query);
   const { rows } = tasks;
-  useWatched(rows, tasks.put);
+  const [top, setTop] = useState(0);
+  useWatched(rows, top, tasks.put);
   const reasons = useReasons().value;
   const list = useList(() => rows.map((row) => row.id));
   const chosen = list.selected.value;
@@ -215,7 +226,7 @@ export default function Tasks({ query }) {
       : rows.length
         ? html`<div class=${tasks.loading ? "card list dimmed" : "card list"} aria-busy=${tasks.loading}>
             ${tasks.fresh && html`<button type="button" class="fresh" onClick=${tasks.showFresh}>${t(tasks.fresh.length >= PAGE ? "tasks.fresh_many" : "tasks.fresh", { n: tasks.fresh.length })}</button>`}
-            <${Table} label=${t("nav.tasks")} columns=${columns} rows=${rows} id=${(/** @type {any} */ row) => row.id} list=${list}
+            <${Table} label=${t("nav.tasks")} columns=${columns} rows=${rows} id=${(/** @type {any} */ row) => row.id} list=${list} onTop=${setTop}
               onOpen=${(/** @type {any} */ row) => go(`/task/${row.id}`)} />
             <footer class="list-foot"><span class="muted">${t(tasks.next ? "tasks.shown_more" : "tasks.shown", { n: rows.length })}</span>
               ${tasks.next && html`<button type="button" class="button" disabled=${tasks.more} onClick=${tasks.loadMore}>${t("tasks.load_more", { n: PAGE })}</button>`}</footer>

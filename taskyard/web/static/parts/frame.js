@@ -4,7 +4,7 @@ import { get } from "../core/api.js";
 import { clock, span } from "../core/format.js";
 import { language, t } from "../core/i18n.js";
 import { HELD_LONG_MS, heldSince, lostSince, now, offset, reconnect, release, retryAt, state } from "../core/live.js";
-import { ended, isUser, session, signOut } from "../core/session.js";
+import { ended, isAdmin, isUser, session, signOut } from "../core/session.js";
 import { go, route, to } from "../nav.js";
 import { setTheme, theme } from "../prefs.js";
 import { html, signal, useEffect, useRef } from "../vendor/preact.js";
@@ -32,8 +32,13 @@ const failing = signal(0);
 async function count() {
   if (document.hidden || state.peek() === "held" || state.peek() === "lost") return;
   try {
-    const { totals } = (await get("/api/overview?window=1h")).data;
-    failing.value = totals.failed + totals.timeout;
+    if (isAdmin.value) {
+      const { totals } = (await get("/api/overview?window=1h")).data;
+      failing.value = totals.failed + totals.timeout;
+    } else {
+      // The overview's totals are the whole yard's; the page that the badge stands on shows a user's own.
+      failing.value = (await get("/api/failures?window=1h")).data.count;
+    }
   } catch {
     // Whether the node answers is said elsewhere.
   }
@@ -135,20 +140,20 @@ function Notices() {
   const how = state.value;
   if (ended.value) {
     return html`<div class="notice">
-      <span>${t("again.notice")}</span>
+      <span role="status">${t("again.notice")}</span>
       <button type="button" class="button" onClick=${signIn}>${t("signin.do")}</button>
     </div>`;
   }
   if (how === "lost") {
     const browser = now.value - offset.value;
-    return html`<div class="notice" role="status">
-      <span>${t("lost.since", { at: clock(lostSince.value) })}</span>
+    return html`<div class="notice">
+      <span role="status">${t("lost.since", { at: clock(lostSince.value) })}</span>
       <span class="muted">${t("lost.next", { in: span(Math.max(0, retryAt.value - browser)) })}</span>
       <button type="button" class="button" onClick=${reconnect}>${t("lost.now")}</button>
     </div>`;
   }
   if (how === "held" && now.value - offset.value - heldSince.value > HELD_LONG_MS) {
-    return html`<div class="notice calm" role="status">
+    return html`<div class="notice calm">
       <span>${t("held.long", { since: span(now.value - offset.value - heldSince.value) })}</span>
       <button type="button" class="button" onClick=${() => release()}>${t("held.go_on")}</button>
     </div>`;

@@ -8,6 +8,8 @@ import { visible } from "../core/window.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 
 const ROW_PX = 36;
+/** A screen that has not moved for so long is being read. */
+const SETTLED_MS = 300;
 
 /**
  * @template Row
@@ -19,12 +21,13 @@ const ROW_PX = 36;
 /**
  * @template Row
  * @param {{columns: Column<Row>[], rows: Row[], id: (row: Row) => string, label: string, list?: import("./list.js").List,
- *   mark?: (row: Row) => string, onOpen?: (row: Row) => void}} props
+ *   mark?: (row: Row) => string, onOpen?: (row: Row) => void, onTop?: (row: number) => void}} props `onTop`: told the first
+ *   row on screen, a while after it is another
  */
-export function Table({ columns, rows, id, label, list, mark, onOpen }) {
+export function Table({ columns, rows, id, label, list, mark, onOpen, onTop }) {
   /** @type {import("../vendor/preact.js").RefObject<HTMLTableSectionElement>} */
   const body = useRef(null);
-  const { window: shown, height } = useWindow(body, rows.length);
+  const { window: shown, height } = useWindow(body, rows.length, onTop);
   const chosen = list?.selected.value;
   const cursor = list?.cursor.value;
   const all = chosen !== undefined && rows.length > 0 && rows.every((row) => chosen.has(id(row)));
@@ -75,20 +78,25 @@ function clicked(event, row, onOpen) {
 
 /**
  * The rows near the screen, kept right while it scrolls; measured by the first row, so that large text works too.
- * @param {import("../vendor/preact.js").RefObject<HTMLTableSectionElement>} body @param {number} count
+ * @param {import("../vendor/preact.js").RefObject<HTMLTableSectionElement>} body @param {number} count @param {(row: number) => void} [onTop]
  */
-function useWindow(body, count) {
+function useWindow(body, count, onTop) {
   const [height, setHeight] = useState(ROW_PX);
   const [shown, setShown] = useState(() => visible(count, ROW_PX, 0, innerHeight));
   useLayoutEffect(() => {
     let asked = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let settling;
     const look = () => {
       asked = 0;
       if (!body.current) return;
       const row = body.current.querySelector("tr[data-key]");
       const px = row?.getBoundingClientRect().height || height;
       if (Math.abs(px - height) > 0.5) setHeight(px);
-      const next = visible(count, px, body.current.getBoundingClientRect().top, innerHeight);
+      const { top } = body.current.getBoundingClientRect();
+      const next = visible(count, px, top, innerHeight);
+      clearTimeout(settling);
+      if (onTop) settling = setTimeout(() => onTop(Math.max(0, Math.floor(-top / px))), SETTLED_MS);
       setShown((now) => (now.from === next.from && now.to === next.to && now.below === next.below ? now : next));
     };
     const soon = () => {
@@ -99,10 +107,11 @@ function useWindow(body, count) {
     addEventListener("resize", soon);
     return () => {
       cancelAnimationFrame(asked);
+      clearTimeout(settling);
       document.removeEventListener("scroll", soon, { capture: true });
       removeEventListener("resize", soon);
     };
-  }, [count, height]);
+  }, [count, height, onTop]);
   return { window: shown, height };
 }
 
