@@ -1,14 +1,25 @@
 """What nodes tell each other through PostgreSQL: each line once and in order, one task a key, letters for who lives."""
 
 from contextlib import ExitStack
+from random import Random
 
 import pytest
 
+from taskyard.domain.outcomes import Outcome
 from taskyard.domain.task import Spec
-from taskyard.engine.facts import Submitted
-from taskyard.engine.plan import Plan, Post, SubmitDone, Writes
+from taskyard.engine.facts import Ended, NodeGone, NodesSeen, Submitted
+from taskyard.engine.plan import Plan, Post, Snapshot, SubmitDone, Writes
+from taskyard.engine.recovery import recover
+from taskyard.host.clock import Clock
+from taskyard.host.inbox import Inbox
+from taskyard.host.node import engine_limits
+from taskyard.host.nodes import lines as lines_module
 from taskyard.host.nodes.intake import Intake
+from taskyard.host.nodes.letters import told
+from taskyard.host.nodes.nodes import Hands, Nodes
 from taskyard.host.nodes.threads import Threads
+from taskyard.host.waiters import Waiters
+from taskyard.settings import Settings
 from taskyard.store.nodes import KeyTaken, Line, NodeRow
 from taskyard.store.port import NotDeciding, OutcomeUnknown
 from taskyard.store.postgres.store import PostgresStore
@@ -119,6 +130,56 @@ def test_a_key_that_expires_while_its_task_waits_is_still_taken(two):
 
     assert aio.run(submit(2, old.expires_at - 1)) == SubmitDone(tid(1), old.created_at, replayed=True)
     assert aio.run(submit(3, old.expires_at)) == SubmitDone(tid(3), old.expires_at)
+
+
+class Sender:
+    """What a decider's `Nodes` needs of the rest of a node, which sends nothing here."""
+
+    hold_back = None
+
+    def __init__(self):
+        self.ended, self.changed = Waiters(), Waiters()
+        self.memory = recover(Snapshot(), engine_limits(Settings()), "me", T0, Random(1))[0].memory
+
+    def nodes(self, store, inbox):
+        hands = Hands(None, None, set, lambda: self.memory, lambda: "http://n")
+        return Nodes(Settings(), store, Clock(), inbox, self, hands, name="n", version="1")
+
+    def stored(self, fact):
+        pass
+
+
+def end_told(store, seq):
+    return Line(store.nodes.id, seq, *told(Ended(task_id=tid(seq), attempt=1, outcome=Outcome.COMPLETED)))
+
+
+def test_what_a_node_had_stored_is_decided_before_its_death(two, monkeypatch):
+    monkeypatch.setattr(lines_module, "BITE", 2)
+    decider, other = two
+    inbox = Inbox(9, 9)
+
+    async def follow():
+        nodes = Sender().nodes(decider, inbox)
+        other.nodes.beat(row(other))
+        for store in two:
+            store.nodes.take_in(Writes(), [end_told(store, seq) for seq in (1, 2, 3)])
+        nodes.intake.seq = nodes.intake.stored_up_to = 3
+        await nodes.members.beat()
+        nodes.decides(Snapshot())
+        await nodes.began()
+        assert nodes.intake.drained == 2, "the third line is still to be read"
+        other.nodes.leave()
+        await nodes.members.beat()
+        await nodes.members.beat()
+        assert not [fact for fact in inbox.take_all() if isinstance(fact, NodeGone)]
+        assert await nodes.lines.read() == 2
+        await nodes.members.beat()
+        assert nodes.intake.drained == 3
+        *_, last, gone = [fact for fact in inbox.take_all() if not isinstance(fact, NodesSeen)]
+        assert (last.line[1], gone.node) == (3, other.nodes.id)
+        await nodes.stop()
+
+    aio.run(follow())
 
 
 def test_letters_come_in_order_to_whom_they_are_for_and_go_when_they_are_read(two):

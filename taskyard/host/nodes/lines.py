@@ -7,6 +7,7 @@ forgotten here, and read anew.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
@@ -21,7 +22,7 @@ from taskyard.store.port import StoreError
 log = structlog.get_logger()
 # Lines of one node that one look takes.
 BITE = 500
-# While more facts wait, the lines can wait in the store as well.
+# While so many lines' facts wait, the others can wait in the store as well.
 BACKLOG = 2_000
 # Nobody waits for longer until others' lines are taken.
 PATIENCE_S = 2.0
@@ -31,7 +32,7 @@ ERROR_PAUSE_S = 1.0
 
 
 class Lines:
-    """Reads lines while it is `active`. `put` takes their facts, `waiting` says how many facts wait.
+    """Reads lines while it is `active`. `put` takes their facts.
 
     A pause between two looks is `poll_s` at most, and shorter while there is something.
     """
@@ -41,17 +42,17 @@ class Lines:
         store: NodeStore,
         threads: Threads,
         put: Callable[[Fact], None],
-        waiting: Callable[[], int],
         poll_s: float,
     ) -> None:
         self._store = store
         self._threads = threads
         self._put = put
-        self._waiting = waiting
         self._poll_s = poll_s
         self._after: dict[str, int] = {}
         self._out: set[tuple[str, int]] = set()
+        self._unreadable: set[tuple[str, int]] = set()
         self._just_taken: set[tuple[str, int]] = set()  # since the read that is under way began
+        self._all_of: dict[str, int] = {}  # nodes of which nothing was left, by the last read that found that
         self._wanted: dict[int, tuple[str, int]] = {}
         self._last_ref = 0
         self._run_number = 0
@@ -61,6 +62,7 @@ class Lines:
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.active = False
+        self.reads = 0  # the number of the last read that began
 
     def start(self) -> None:
         """Begin; nothing is read before `begin`."""
@@ -88,6 +90,7 @@ class Lines:
         self._run_number += 1
         self._moved.set()
         self._after, self._out, self._wanted = {}, set(), {}
+        self._unreadable, self._all_of = set(), {}
         self._anew_at = 0.0
 
     def know(self, nodes: Iterable[str]) -> None:
@@ -98,6 +101,10 @@ class Lines:
     def drained(self, node: str) -> int:
         """The number up to which a node's lines have been read."""
         return self._after.get(node, 0)
+
+    def all_of(self, node: str) -> int:
+        """The number of the last read that took everything a node had stored before it began; 0 for none."""
+        return self._all_of.get(node, 0)
 
     def asker(self, ref: int) -> tuple[str, int] | None:
         """The line whose fact had this `ref`; it is asked for once."""
@@ -142,8 +149,9 @@ class Lines:
         """Take the next lines in; how many there were. Raises `StoreError`."""
         async with self._reading:
             run_number = self._run_number
-            if not self.active or self._waiting() > BACKLOG:
+            if not self.active or len(self._out) > BACKLOG:
                 return 0
+            self.reads += 1
             after = dict(self._after)
             self._just_taken.clear()
             now = asyncio.get_running_loop().time()
@@ -156,10 +164,13 @@ class Lines:
                 return 0  # meanwhile turns have failed, or another node decides
             for line in lines:
                 self._take(line, specs)
+            found = Counter(line.node for line in lines)
+            self._all_of.update((node, self.reads) for node in after if found[node] < BITE)
             return len(lines)
 
     async def _specs(self, lines: Sequence[Line]) -> dict[str, Submitted]:
-        ids = [line.task_id for line in lines if line.kind == SUBMITTED and (line.node, line.seq) not in self._out]
+        known = self._out | self._unreadable
+        ids = [line.task_id for line in lines if line.kind == SUBMITTED and (line.node, line.seq) not in known]
         if not ids:
             return {}
         found = await self._threads.run(self._store.records, ids)
@@ -170,9 +181,8 @@ class Lines:
     def _take(self, line: Line, specs: dict[str, Submitted]) -> None:
         name = (line.node, line.seq)
         self._after[line.node] = max(self._after.get(line.node, 0), line.seq)
-        if name in self._out or name in self._just_taken:
+        if name in self._out or name in self._unreadable or name in self._just_taken:
             return
-        self._out.add(name)
         fact: Fact | None = None
         if line.kind == SUBMITTED:
             fact = specs.get(line.task_id)
@@ -182,7 +192,9 @@ class Lines:
             except ValueError as error:
                 log.error("line_unreadable", node=line.node, line=line.seq, kind=line.kind, reason=str(error))
         if fact is None:
-            return  # of a later version of this program, which will read it when it decides
+            self._unreadable.add(name)  # of a later version of this program, which will read it when it decides
+            return
+        self._out.add(name)
         if fact.ref:
             self._last_ref -= 1
             fact.ref = self._last_ref

@@ -77,6 +77,7 @@ class Nodes:
         self._reported: set[tuple[str, int]] = set()
         self._told_gone: set[str] = set()
         self._known: set[str] = set()
+        self._dying: dict[str, int] = {}  # nodes found gone, by the last read of lines that had begun by then
         self._held: list[Dispatch] = []  # until this node is known to be alive
         self._lines_lost = True
         self._deposed = False
@@ -95,7 +96,7 @@ class Nodes:
             key_ms=settings.idempotency_retention,
             stored=effects.stored,
         )
-        self.lines = Lines(store.nodes, self._threads, inbox.adopt, inbox.__len__, poll_s)
+        self.lines = Lines(store.nodes, self._threads, inbox.adopt, poll_s)
         self._addressing = Addressing(self.id, self.lines, self.members)
         self._mailbox = Mailbox(
             store.nodes,
@@ -168,6 +169,7 @@ class Nodes:
         self._deposed = False
         self.address(memory, plan, ())
         self._told_gone = set(self.members.gone)
+        self._dying.clear()  # the recovery knew of them
         plan.post = plan.post or Post()
         plan.post.gone += [(node,) for node in sorted(self._told_gone)]
         plan.post.unread.append((self.id,))
@@ -181,7 +183,8 @@ class Nodes:
             stored = self.intake.stored_up_to
             try:
                 await self.lines.read()
-                self.intake.drained = max(self.intake.drained, stored)
+                drained = stored if self.lines.all_of(self.id) else self.lines.drained(self.id)
+                self.intake.drained = max(self.intake.drained, drained)
             except StoreError as error:
                 log.warning("lines_unread", reason=str(error))
         self._spread()
@@ -189,6 +192,7 @@ class Nodes:
     def follows(self, facts: Sequence[Fact]) -> None:
         """Another node decides: what this one still has to tell goes to it."""
         self.deciding = False
+        self._dying.clear()
         self.lines.end()
         self._lines_lost = True
         for fact in facts:
@@ -328,15 +332,23 @@ class Nodes:
         self.lines.know(row.id for row in rows)
         for node in sorted(gone - self._told_gone):
             log.warning("node_gone", node=node)
-            self._inbox.adopt(NodeGone(node=node))
+            self._dying.setdefault(node, self.lines.reads)
         # One that has left ended what it sent before; but what was given to it while it left, nobody sends.
         known = {row.id for row in rows if row.id != self.id}
         for node in sorted(self._known - known - self._told_gone):
-            self._inbox.adopt(NodeGone(node=node))
+            self._dying.setdefault(node, self.lines.reads)
         self._known = known
+        self._bury()
         self._told_gone = set(gone)
         loads = {row.id: row.load for row in rows if not row.draining and row.id not in gone and row.id != self.id}
         if loads or self._deposed or self._hands.memory().loads:
             if loads:
                 loads[self.id] = len(self._hands.sending())
             self._inbox.adopt(NodesSeen(loads=loads))
+
+    def _bury(self) -> None:
+        """Tell the engine who is gone, each behind all that it had stored: an end that is told counts."""
+        self.lines.know(self._dying)
+        for node in [node for node, read in self._dying.items() if self.lines.all_of(node) > read]:
+            del self._dying[node]
+            self._inbox.adopt(NodeGone(node=node))
