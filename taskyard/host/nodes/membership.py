@@ -57,7 +57,7 @@ class Membership:
             await asyncio.gather(self._task, return_exceptions=True)
         if leave:
             try:
-                await self._threads.run(self._store.leave)
+                await self._threads.beat(self._store.leave)
             except StoreError as error:
                 log.warning("not_left", reason=str(error))
 
@@ -68,7 +68,7 @@ class Membership:
     async def beat(self) -> None:
         """Say that this node lives. Raises `StoreError`."""
         began = time.monotonic()
-        seen = await self._threads.run(self._store.beat, self._row())
+        seen = await self._threads.beat(self._store.beat, self._row())
         # A beat that came back long after it began says nothing of now; and those that were lost on the way may come.
         self._told_at = began
         self.seen = seen

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# One for beats, one for what is taken in, one for what is read.
+# One for what is taken in, and two for what is read.
 THREADS = 3
 
 
@@ -18,11 +18,17 @@ class Threads:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, "store-nodes")
+        self._beats = ThreadPoolExecutor(1, "store-beats")
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of a call; raises what it does."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: call(*args, **kwargs))
 
+    async def beat(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, for what says that this node lives: it waits behind nothing else."""
+        return await asyncio.get_running_loop().run_in_executor(self._beats, lambda: call(*args, **kwargs))
+
     async def close(self) -> None:
         """Let what runs end."""
-        await asyncio.to_thread(self._pool.shutdown)
+        for pool in (self._pool, self._beats):
+            await asyncio.to_thread(pool.shutdown)
