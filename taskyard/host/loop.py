@@ -127,6 +127,13 @@ class TurnLoop:
         return began is not None and (time.monotonic() - began) * 1000 > self._stall_ms
 
     async def _run(self) -> None:
+        try:
+            await self._take_turns()
+        except Exception:
+            log.exception("turns_ended")
+            await self._hand_over()
+
+    async def _take_turns(self) -> None:
         if self.standby:
             await self._recover_in_time()
         again = True

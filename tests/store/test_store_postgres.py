@@ -232,6 +232,18 @@ def test_a_connection_that_was_cut_off_fails_one_turn_and_recovers(store, url):
     store.check()
 
 
+@pytest.mark.usefixtures("short_lease")
+def test_who_could_not_hand_over_is_followed_all_the_same(url):
+    with closing(PostgresStore(url)) as first:
+        first.commit(SETTING)
+        break_connections(url)
+        with pytest.raises(OutcomeUnknown):
+            first.hand_over()
+        with closing(PostgresStore(url)) as second:
+            until(lambda: decides(second))
+            assert settings(second) == {"a": "b"}
+
+
 def test_a_connection_that_was_cut_off_fails_a_lookup_as_well(store, url):
     break_connections(url)
     with pytest.raises(StoreError):

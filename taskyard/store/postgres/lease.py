@@ -39,6 +39,7 @@ class Lease:
         self.size = 0  # bytes of the database; 0 until it was measured
         self._connect = connect
         self._connection: Connection | None = None
+        self._kept = True
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-lease", daemon=True)
 
@@ -57,10 +58,14 @@ class Lease:
         call = QUERIES["take_lease"].with_values((self.holder, LASTS_MS, dead))
         (((epoch, holder, wait_ms),),) = connection.exchange([call], _TAKE_LIMIT_S)
         if not wait_ms:
-            self.epoch = epoch
+            self.epoch, self._kept = epoch, True
         elif holder != dead and is_dead(holder):
             return self._take(connection, holder)
         return int(wait_ms)
+
+    def let_expire(self) -> None:
+        """Tell no longer that the decider lives, until it is taken again."""
+        self._kept = False
 
     def leave(self, connection: Connection) -> None:
         """Hand it over."""
@@ -89,7 +94,8 @@ class Lease:
     def _tell(self, *, measure: bool) -> None:
         if self._connection is None:
             self._connection = self._connect()
-        self._connection.exchange([QUERIES["keep_lease"].with_values((self.epoch, LASTS_MS))], _LIMIT_S)
+        if self._kept:
+            self._connection.exchange([QUERIES["keep_lease"].with_values((self.epoch, LASTS_MS))], _LIMIT_S)
         if measure:
             self._measure(self._connection)
 

@@ -125,9 +125,13 @@ class PostgresStore:
         return self._lease.epoch
 
     def hand_over(self) -> None:
-        """Stop to decide, so that another node can at once. Raises `OutcomeUnknown`."""
+        """Stop to decide, so that another node can at once; when this fails, once the lease has expired.
+
+        Raises `OutcomeUnknown`.
+        """
         self._check_open()
         self._waits = True
+        self._lease.let_expire()
         with self._changing():
             self._lease.leave(self._writer)
 
