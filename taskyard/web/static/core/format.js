@@ -9,7 +9,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const UNITS = {
   en: { ms: "ms", s: "s", m: "m", h: "h", d: "d", gap: " " },
-  zh: { ms: "毫秒", s: "秒", m: "分", h: "小时", d: "天", gap: " " },
+  zh: { ms: "毫秒", s: "秒", m: "分钟", h: "小时", d: "天", gap: " " },
 };
 
 let units = UNITS.en;

@@ -1,8 +1,9 @@
 /** The whole yard at a glance: what needs someone, how much runs, what waits and why, what runs where. */
 
-import { compact, duration, number, percent, rate, span } from "../core/format.js";
+import { bytes, compact, duration, number, percent, rate, span } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { now, topics, want } from "../core/live.js";
+import { grown } from "../core/series.js";
 import { isAdmin } from "../core/session.js";
 import { to } from "../nav.js";
 import { Actions } from "../parts/act.js";
@@ -19,7 +20,6 @@ const POINTS = 300;
 /** How often a window's figures are loaded anew, in ms; the points of the shortest come by themselves. */
 const EVERY = /** @type {Record<string, number>} */ ({ "5m": 30_000, "1h": 12_000, "24h": 60_000 });
 const RED = new Set(["stalled", "disk_low", "lane_unserved", "server_misconfigured", "server_offline", "failing"]);
-const NAMES = /** @type {const} */ (["submitted", "completed", "failed", "waiting", "running", "waitP95", "runP95"]);
 
 /** @param {{query: Record<string, string>}} props */
 export default function Overview({ query }) {
@@ -32,21 +32,12 @@ export default function Overview({ query }) {
 
 /** The series with the seconds that have come since it was loaded. @param {any} seen @param {string} window */
 function useSeries(seen, window) {
-  const grown = useRef(/** @type {any} */ (null));
+  const kept = useRef(/** @type {any} */ (null));
   const point = topics.overview.value?.point;
   return useMemo(() => {
-    if (grown.current?.of !== seen) grown.current = { of: seen, series: seen.series };
-    const { series } = grown.current;
-    if (window === "5m" && point && point.t > (series.t.at(-1) ?? 0)) {
-      const next = /** @type {any} */ ({ t: [...series.t, point.t].slice(-POINTS) });
-      for (const name of NAMES) next[name] = [...series[name], point[name]].slice(-POINTS);
-      grown.current = { of: seen, series: next };
-    } else if (window === "5m" && point && point.t === series.t.at(-1)) {
-      const next = /** @type {any} */ ({ t: series.t });
-      for (const name of NAMES) next[name] = [...series[name].slice(0, -1), point[name]];
-      grown.current = { of: seen, series: next };
-    }
-    return grown.current.series;
+    if (kept.current?.of !== seen) kept.current = { of: seen, series: seen.series };
+    if (window === "5m" && point) kept.current.series = grown(kept.current.series, point, seen.step, POINTS);
+    return kept.current.series;
   }, [seen, point, window]);
 }
 
@@ -113,6 +104,8 @@ function sentence({ code, params, since }) {
     return t(`attention.${code}`, { n: params.queued, needs: needs(params.lane), why, age });
   }
   if (code === "server_offline" && params.error) return t("attention.server_offline_error", { ...params, age });
+  if (code === "stalled") return t("attention.stalled", { state: t(`attention.state.${params.state}`) });
+  if (code === "disk_low") return params.freeBytes === null ? t("attention.disk_full") : t("attention.disk_low", { free: bytes(params.freeBytes) });
   return t(`attention.${code}`, { ...params, n: params.count ?? params.failed ?? params.changes ?? 0, age });
 }
 
@@ -194,7 +187,7 @@ function Lane({ lane }) {
     <td data-label=${t("overview.needs")}><span class="chips">${words.length ? words.map((/** @type {string} */ word) => html`<span class="chip" key=${word}>${word}</span>`) : html`<span class="muted">${t("overview.anything")}</span>`}</span></td>
     <td class="num" data-label=${t("overview.waiting")}>${number(lane.queued)}</td>
     <td class="num" data-label=${t("overview.oldest_head")}>${lane.oldestAt ? span(now.value - lane.oldestAt) : "–"}</td>
-    <td class="why">${lane.text}</td>
+    <td class="why">${briefly(lane, now.value)}</td>
     <td class="way"><${Funnel} steps=${staged(lane.funnel)} /></td>
   </tr>`;
 }

@@ -13,12 +13,12 @@ export const COMMAND = "taskyard token --role admin";
 
 /** @param {{query: Record<string, string>}} props `from`: where to go then */
 export default function SignIn({ query }) {
-  useEffect(() => {
-    document.title = `${t("signin.title")} · Taskyard`;
-    if (session.value) go(query.from || "/", { replace: true });
-  }, []);
   // A path of this dashboard, and nothing else: `//elsewhere` would be another host.
   const from = /^\/(?![/\\])/.test(query.from ?? "") ? query.from : "/";
+  useEffect(() => {
+    document.title = `${t("signin.title")} · Taskyard`;
+    if (session.value) go(from, { replace: true });
+  }, []);
   return html`<main class="alone" id="main">
     <a class="brand" href=${to("/signin")}><${Mark} />Taskyard</a>
     <div class="card">

@@ -66,7 +66,12 @@ export function Chart({ title, t: times, lines, told, sync = "page" }) {
   useEffect(() => {
     const made = plot.current;
     // While the pointer is on a chart, it holds still.
-    if (made && !place.current?.matches(":hover")) made.setData(newest.current);
+    if (!made || place.current?.matches(":hover")) return;
+    const { min, max } = made.scales.x;
+    const before = made.data[0];
+    const zoomed = before.length > 0 && (min > before[0] || max < before[before.length - 1]);
+    made.setData(newest.current);
+    if (zoomed) made.setScale("x", { min, max });
   }, [times, table]);
   const last = (/** @type {Line} */ line) => line.values.findLast((value) => value !== null);
   const words = lines.map((line) => t("chart.now", { name: line.name, value: told(last(line) ?? 0) })).join(t("parts.joint"));

@@ -9,6 +9,7 @@ import { go, route, to } from "../nav.js";
 import { setTheme, theme } from "../prefs.js";
 import { html, signal, useEffect, useRef } from "../vendor/preact.js";
 import { Icon, Mark } from "./icon.js";
+import { failed } from "./toast.js";
 
 /** @typedef {"overview" | "tasks" | "servers" | "failures" | "balance" | "stats" | "system"} Place */
 /** The pages one can go to, with their paths and keys. @type {readonly [Place, string, string][]} */
@@ -89,7 +90,12 @@ function Failed() {
 function Foot({ id, onLanguage }) {
   const who = session.value;
   const leave = async () => {
-    await signOut();
+    try {
+      await signOut();
+    } catch (error) {
+      failed(/** @type {Error} */ (error));
+      return;
+    }
     location.assign(to("/signin"));
   };
   return html`

@@ -35,7 +35,10 @@ export function toast(made) {
   const id = last;
   const until = (/** @type {Toast} */ one) =>
     one.progress ? Number.POSITIVE_INFINITY : Date.now() + (one.ms ?? (one.action ? UNDO_MS : SHOWN_MS));
-  shown.value = [...shown.value, { ...made, id, until: until(made) }].slice(-SHOWN_MOST);
+  const all = [...shown.value, { ...made, id, until: until(made) }];
+  // What goes on stays, since its stop is there and nowhere else.
+  const latest = all.filter((one) => !one.progress).slice(-SHOWN_MOST);
+  shown.value = all.filter((one) => one.progress || latest.includes(one));
   tidy();
   return {
     update: (changes) => {
