@@ -12,12 +12,14 @@ from taskyard.engine.plan import Plan, Post, Snapshot, SubmitDone, Writes
 from taskyard.engine.recovery import recover
 from taskyard.host.clock import Clock
 from taskyard.host.inbox import Inbox
+from taskyard.host.loop import TurnLoop
 from taskyard.host.node import engine_limits
 from taskyard.host.nodes import lines as lines_module
 from taskyard.host.nodes.intake import Intake
 from taskyard.host.nodes.letters import told
 from taskyard.host.nodes.nodes import Hands, Nodes
 from taskyard.host.nodes.threads import Threads
+from taskyard.host.storage import Storage
 from taskyard.host.waiters import Waiters
 from taskyard.settings import Settings
 from taskyard.store.nodes import KeyTaken, Line, NodeRow
@@ -180,6 +182,34 @@ def test_what_a_node_had_stored_is_decided_before_its_death(two, monkeypatch):
         await nodes.stop()
 
     aio.run(follow())
+
+
+def test_a_decider_that_takes_no_turns_any_more_hands_over(two):
+    decider, other = two
+    inbox, sender = Inbox(9, 9), Sender()
+    carried = []
+
+    def carry_out(plan, facts):
+        carried.append(plan)
+        assert len(carried) == 1, "a defect behind the commit, where nothing is left to refuse"
+
+    async def work():
+        nodes = sender.nodes(decider, inbox)
+        await nodes.members.beat()
+        loop = TurnLoop(
+            Storage(decider, 100), inbox, Clock(), engine_limits(Settings()), decider.nodes.id,
+            turn_facts=9, turn_bytes=1 << 20, stall_ms=60_000, carry_out=carry_out, fail=lambda *_: None,
+            refuse=lambda *_: None, observe=lambda *_: None, sending=set, nodes=nodes,
+        )  # fmt: skip
+        await loop.start()
+        with pytest.raises(NotDeciding):
+            other.recover(1)
+        inbox.adopt(NodesSeen(loads={}))
+        await aio.until(loop.stalled)
+        other.recover(1)
+        await nodes.stop()
+
+    aio.run(work())
 
 
 def test_letters_come_in_order_to_whom_they_are_for_and_go_when_they_are_read(two):
