@@ -64,6 +64,10 @@ class Watches:
         """Have a listener watch tasks; returns those that are not, or are not its to see. Raises `Overloaded`."""
         owner = viewer.owner
         new = [task_id for task_id in ids if task_id not in self._by_id]
+        # At once, or another listener that leaves meanwhile takes what is watched already along.
+        held = [watch for task_id in ids if (watch := self._seen_by(owner, task_id)) is not None]
+        for watch in held:
+            watch.viewers.add(viewer)
         for task_id in new:
             self._node.watched.add(task_id)
         try:
@@ -74,6 +78,10 @@ class Watches:
         except Overloaded:
             for task_id in new:
                 self._node.watched.drop(task_id)
+            for watch in held:
+                if watch.id not in viewer.watches:
+                    watch.viewers.discard(viewer)
+            self.end_unseen(watch.id for watch in held)
             raise
         for task_id in new:
             if task_id in rows:
@@ -83,14 +91,19 @@ class Watches:
                 self._node.watched.drop(task_id)
         unknown = []
         for task_id in ids:
-            watch = self._by_id.get(task_id)
-            if watch is None or owner not in (None, watch.owner):
+            watch = self._seen_by(owner, task_id)
+            if watch is None:
                 unknown.append(task_id)
             else:
                 viewer.watches[task_id] = watch
                 watch.viewers.add(viewer)
         self.end_unseen(new)
         return unknown
+
+    def _seen_by(self, owner: str | None, task_id: str) -> Watch | None:
+        """What is watched already, if its owner or (`None`) an admin asks."""
+        watch = self._by_id.get(task_id)
+        return None if watch is None or owner not in (None, watch.owner) else watch
 
     def leave(self, viewer: Viewer, ids: Iterable[str]) -> None:
         """A listener watches them no longer."""
