@@ -23,7 +23,7 @@ HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 # In this order: a URL has paths in it, a path has ids in it, an id has numbers in it.
 _VARYING = re.compile(
     r"""
-    [A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+                                   # a URL
+    [A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s"'<>]+                              # a URL; an endless scheme is slow
     | (?<![\w.])(?:[A-Za-z]:)?(?:[/\\][\w.@~+-]+){2,}[/\\]?                  # a path of two parts or more
     | \b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b             # a UUID
     | \b0[xX][0-9a-fA-F]+\b                                                # hex that says so

@@ -1,6 +1,7 @@
 """Series, failures, loads and facets: what they tell adds up to what they were told, crashes in between or not."""
 
 import string
+import time
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ from taskyard.domain.outcomes import Outcome
 from taskyard.domain.server import Server
 from taskyard.domain.task import Spec
 from taskyard.engine.facets import Facets
-from taskyard.engine.failures import BLANK, LINE_MOST, Failures, pattern
+from taskyard.engine.failures import _VARYING, BLANK, LINE_MOST, Failures, pattern
 from taskyard.engine.rows import FailureRow, SeriesRow
 from taskyard.engine.runtimes import LEAST, RunTimes
 from taskyard.engine.series import COARSE, STEPS, Series
@@ -144,12 +145,23 @@ def test_any_text_has_a_pattern_that_is_short_and_stays(error: str) -> None:
         ("CUDA out of memory: tried 2.50 GiB (GPU 3)", "CUDA out of memory: tried … GiB (GPU …)"),
         ("HTTP 503: upstream 10.1.2.3:9000 reset", "HTTP …: upstream … reset"),
         ("no such file: /var/lib/m/9.bin", "no such file: …"),
+        ("-https://host/a?b=1 failed", "-… failed"),
         ("\n\n  first\tline  \nsecond", "first line"),
         ("either/or and deadbeef stay", "either/or and deadbeef stay"),
     ],
 )
 def test_patterns_read_well(error: str, wanted: str) -> None:
     assert pattern(error) == wanted
+
+
+def test_what_varies_is_looked_for_in_a_time_that_grows_with_the_text() -> None:
+    def looked(size: int) -> float:
+        begun = time.thread_time()
+        _VARYING.sub(BLANK, "a" * size)
+        return time.thread_time() - begun
+
+    short, long = (min(looked(size) for _ in range(3)) for size in (2_000, 32_000))
+    assert long < 80 * short, "16 times as long a text, where its square is 256 times as much"
 
 
 def fail(failures: Failures, now: int, owner: str, task: str, error: str, *, ends: bool) -> None:
