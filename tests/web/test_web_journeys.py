@@ -204,3 +204,26 @@ def test_a_user_sees_what_is_its_own(
     page.goto("/system?tab=settings")
     expect(page.get_by_role("link", name="Licences")).to_be_visible()
     expect(page.get_by_role("link", name="Settings")).to_have_count(0)
+
+
+def test_a_session_that_ends_is_said_until_someone_signs_in(
+    own_yard: Callable[..., Yard], visit: Callable[..., Visitor]
+) -> None:
+    visitor = visit(own_yard(), "admin")
+    page = visitor.page
+    page.goto("/failures")
+    expect(page.get_by_text("No failures in the last hour")).to_be_visible()
+    visitor.context.clear_cookies()
+    expect(page.get_by_role("dialog", name="Your session has ended")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_text("Signed out.", exact=False)).to_be_visible()
+    expect(page.get_by_text("could not be loaded again", exact=False)).to_be_visible()
+    expect(page.get_by_text("No failures in the last hour")).to_be_visible()
+    page.get_by_role("button", name="Sign in").click()
+    form = page.get_by_role("dialog", name="Your session has ended")
+    form.get_by_label("Token").fill(token("admin"))
+    form.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("Signed out.", exact=False)).to_have_count(0)
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    expect(page.get_by_text("could not be loaded again", exact=False)).to_have_count(0)
