@@ -69,7 +69,7 @@ export function Chart({ title, t: times, lines, told, sync = "page" }) {
     if (!made || place.current?.matches(":hover")) return;
     const { min, max } = made.scales.x;
     const before = made.data[0];
-    const zoomed = before.length > 0 && (min > before[0] || max < before[before.length - 1]);
+    const zoomed = min !== null && before.length > 0 && (min > before[0] || max < before[before.length - 1]);
     made.setData(newest.current);
     if (zoomed) made.setScale("x", { min, max });
   }, [times, table]);
