@@ -41,7 +41,9 @@ def picture(memory: Memory, task: Task, now: int, opened: int) -> Picture | None
 
 
 class Picture:
-    """What trials for one ready task need of a memory at the time `now` (int ms), copied once; it may move on then.
+    """What trials for one ready task need of a memory at the time `now` (int ms), copied once.
+
+    Memory may move on then; its tasks are copied by each trial alone, which sees what has changed of one meanwhile.
 
     `depth` is how many tasks of a flow are taken at most. `whole` says that the task itself is among them. `runs` are
     the attempts that hold slots, `times` how long completed attempts took, by type.

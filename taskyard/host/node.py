@@ -388,7 +388,9 @@ class Node:
 
     async def outlook(self, waits: WaitingTask) -> Outlook:
         """See `NodePort.outlook`."""
-        return Outlook(None, None) if waits.seen is None else await self._trials.outlook(waits.seen)
+        if waits.task is None:
+            return Outlook(None, None)
+        return await self._trials.outlook(waits.task, self._known, self.now)
 
     def waiting(self, most: int) -> WaitingLanes:
         """See `NodePort.waiting`."""

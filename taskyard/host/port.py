@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from taskyard.domain.outcomes import Status
+from taskyard.domain.task import Task
 from taskyard.engine.facts import Fact
 from taskyard.engine.forecast import Estimate
 from taskyard.engine.plan import Result
 from taskyard.engine.position import Ahead
 from taskyard.engine.remedy import Remedy
 from taskyard.engine.rows import EndedTask, Record
-from taskyard.engine.trial import Picture
 from taskyard.engine.why import Why
 from taskyard.host.backup import Backups
 from taskyard.host.errors import Overloaded
@@ -86,11 +86,11 @@ class FleetColumns(NamedTuple):
 
 
 class WaitingTask(NamedTuple):
-    """Why a task waits, what stands before it (`None` while it waits for a time), and what it can be tried on."""
+    """Why a task waits, what stands before it (`None` while it waits for a time), and the task if trying has sense."""
 
     why: Why
     ahead: Ahead | None
-    seen: Picture | None
+    task: Task | None
 
 
 class Outlook(NamedTuple):

@@ -38,12 +38,14 @@ def waiting_task(memory: Memory, record: Record, now: int, halted: str | None) -
     if task.status is not Status.PENDING:
         return task.status
     why = why_task(memory, task, now, halted)
-    seen = None if why.reason.code is Code.NEXT or halted is not None else picture(memory, task, now, SLOTS_MOST)
-    return WaitingTask(why, ahead(memory, task), seen)
+    return WaitingTask(why, ahead(memory, task), None if why.reason.code is Code.NEXT or halted is not None else task)
 
 
 class Trials:
-    """Tries things on pictures off the event loop: one at a time, a quarter of the time at most, `most` callers."""
+    """Tries things on pictures off the event loop: one at a time, a quarter of the time at most, `most` callers.
+
+    A picture is made on the loop, in which nothing else is done: it is one caller's at a time as well, in its turn.
+    """
 
     REST = 3
 
@@ -55,8 +57,11 @@ class Trials:
         self._free_at = 0.0
         self._rng = Random()
 
-    async def outlook(self, seen: Picture) -> Outlook:
-        """What can be said of the task of a picture; nothing when too many ask."""
+    async def outlook(self, task: Task, memory: Callable[[], Memory], now: Callable[[], int]) -> Outlook:
+        """What can be said of a waiting task, by the memory and the time (ms) of its turn; nothing when too many ask.
+
+        Raises what `memory` raises.
+        """
         if self._asking >= self._most:
             return Outlook(None, None)
         self._asking += 1
@@ -64,8 +69,13 @@ class Trials:
             async with self._one:
                 await asyncio.sleep(max(0.0, self._free_at - time.monotonic()))
                 began = time.monotonic()
-                found = await asyncio.to_thread(self._look, seen)
-                self._free_at = time.monotonic() + self.REST * (time.monotonic() - began)
+                try:
+                    seen = picture(memory(), task, now(), SLOTS_MOST)
+                    if seen is None:
+                        return Outlook(None, None)
+                    found = await asyncio.to_thread(self._look, seen)
+                finally:
+                    self._free_at = time.monotonic() + self.REST * (time.monotonic() - began)
         finally:
             self._asking -= 1
         if found.estimate is not None:

@@ -1,9 +1,13 @@
-"""How often the lanes are looked at, however often they are asked for."""
+"""How often the lanes are looked at, and memory is copied for trials, however often they are asked for."""
+
+import asyncio
 
 from taskyard.domain.task import Spec, Task
 from taskyard.engine.limits import Limits
 from taskyard.engine.memory import Memory
-from taskyard.host.waiting import Board
+from taskyard.host.port import Outlook
+from taskyard.host.promises import Promises
+from taskyard.host.waiting import Board, Trials
 
 
 class Ticking:
@@ -44,3 +48,21 @@ def test_a_look_that_took_no_time_is_taken_anew() -> None:
     assert board.look(memory, 9, 1_000, None).lanes == []
     queue(memory, 1)
     assert len(board.look(memory, 9, 1_000, None).lanes) == 1
+
+
+def test_memory_is_copied_for_no_more_than_may_ask_and_for_one_after_the_other() -> None:
+    memory, asked = Memory(Limits(), "n"), []
+    queue(memory, 1)
+    (task,) = memory.tasks.values()
+
+    async def main() -> list[Outlook]:
+        trials = Trials(2, Promises(lambda: 0))
+
+        def known() -> Memory:
+            asked.append(trials._one.locked())
+            return memory
+
+        return await asyncio.gather(*(trials.outlook(task, known, lambda: 1_000) for _ in range(9)))
+
+    assert len(asyncio.run(main())) == 9
+    assert asked == [True, True]
