@@ -338,6 +338,8 @@ class Nodes:
         for node in sorted(self._known - known - self._told_gone):
             self._dying.setdefault(node, self.lines.reads)
         self._known = known
+        for node in self._dying.keys() & self._told_gone & known - gone:
+            del self._dying[node]  # it speaks again, and was not given up: it goes on with what it sends
         self._bury()
         self._told_gone = set(gone)
         loads = {row.id: row.load for row in rows if not row.draining and row.id not in gone and row.id != self.id}
