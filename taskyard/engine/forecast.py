@@ -40,7 +40,7 @@ def forecast(picture: Picture, rng: Random) -> Estimate | None:
     runs = min(RUNS_MOST, max(RUNS_LEAST, ENDS_MOST // (ahead + 1)))
     starts = []
     for _ in range(runs):
-        at = _start(picture, {kind: _Times(known, rng) for kind, known in picture.times.items()}, rng)
+        at = _start(picture, {kind: _Times(latest, rng) for kind, latest in picture.times.items()}, rng)
         if at is None:
             return None
         starts.append(at - picture.now)

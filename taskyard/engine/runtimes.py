@@ -1,4 +1,4 @@
-"""How long completed attempts took, by type of task: what a time limit can be judged by.
+"""How long completed attempts took, by type of task: what limits are judged and starts are foretold by.
 
 In memory only, since the last start; the latest ones weigh most.
 """

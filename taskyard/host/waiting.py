@@ -1,4 +1,4 @@
-"""What waits and why: one task by its record, and the lanes by age. Reads memory, changes nothing."""
+"""What waits, why, and until when: one task by its record, the lanes by age. Reads memory, changes nothing."""
 
 from __future__ import annotations
 
