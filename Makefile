@@ -122,6 +122,7 @@ lock: ## compiles requirements/*.txt anew from pyproject.toml (UPGRADE=1: newer 
 	@command -v $(UV) > /dev/null || { echo "uv is needed: $(BIN)/pip install uv" >&2; exit 1; }
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra test -o requirements/test.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml -c requirements/test.txt -o requirements/run.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra otel -c requirements/test.txt -o requirements/otel.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/build.in -c requirements/test.txt -o requirements/build.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/bench.in -c requirements/test.txt -o requirements/bench.txt
 
