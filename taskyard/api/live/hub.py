@@ -54,7 +54,7 @@ class Hub:
         self._watches = Watches(node, self.encoder)
         self._viewers: dict[Viewer, None] = {}
         self._by_subject: dict[str, int] = {}
-        self._asked: list[tuple[Viewer, Sequence[str]]] = []
+        self._asked: list[tuple[Viewer, Sequence[str], bool]] = []
         self._bundles: dict[tuple[tuple[Channel, ...], int], Bundle] = {}
         self._snapshots: dict[tuple[tuple[Channel, ...], bytes], Event] = {}
         self._looking = False  # some of what changed in this tick is known, not all
@@ -93,14 +93,17 @@ class Hub:
 
     def ask(self, viewer: Viewer, task_ids: Sequence[str]) -> None:
         """A listener wants to be told of these tasks too (`Viewer.begin`)."""
-        self._asked.append((viewer, task_ids))
+        self._queue(viewer, task_ids, more=True)
+
+    def forget(self, viewer: Viewer, task_ids: Sequence[str]) -> None:
+        """It wants to be told of these tasks no longer (`Viewer.forgot`): in the order in which it asked."""
+        self._queue(viewer, task_ids, more=False)
+
+    def _queue(self, viewer: Viewer, task_ids: Sequence[str], *, more: bool) -> None:
+        self._asked.append((viewer, task_ids, more))
         self._woken.set()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="events")
-
-    def forget(self, viewer: Viewer, task_ids: Sequence[str]) -> None:
-        """It wants to be told of these tasks no longer."""
-        self._watches.leave(viewer, [task_id for task_id in task_ids if task_id in viewer.watches])
 
     def leave(self, viewer: Viewer) -> None:
         """A listener is gone, if it ever came."""
@@ -175,10 +178,12 @@ class Hub:
             events = [channel.since(seen) for channel in viewer.channels if channel.changed_at > seen]
             bundle = self._bundles[viewer.channels, seen] = Bundle(events, self.mark)
         if viewer.behind:
-            tasks = [watch.event for watch in viewer.watches.values() if watch.changed_at > seen]
+            told = viewer.told_at
+            tasks = [w.event for w in viewer.watches.values() if w.changed_at > max(seen, told.get(w.id, seen))]
             bundle = Bundle([*bundle.events, *tasks], self.mark)
             viewer.behind = False
         viewer.seen = tick
+        viewer.told_at.clear()
         if bundle.events:
             viewer.sent_at = tick
             viewer.send(bundle)
@@ -222,10 +227,15 @@ class Hub:
         """Look up what was asked for, for some of those who ask."""
         some, self._asked = self._asked[:TOLD_AT_ONCE], self._asked[TOLD_AT_ONCE:]
         now = self._next_tick()
-        for viewer, _ in some:
+        for viewer, _, _ in some:
             if not viewer.left and viewer.seen < 0:
                 viewer.channels = tuple([await self._channel(viewer.call, topic, now) for topic in viewer.topics])
-        for viewer, task_ids in some:
+        for viewer, task_ids, more in some:
+            if not more:
+                if not viewer.left:
+                    self._watches.leave(viewer, [task_id for task_id in task_ids if task_id in viewer.watches])
+                    viewer.forgot(task_ids)
+                continue
             try:
                 unknown = await self._watches.begin(viewer, task_ids, self.tick) if task_ids else []
             except Overloaded:
@@ -236,6 +246,7 @@ class Hub:
                 self.dismiss(viewer, "unavailable")
             else:
                 viewer.begin(task_ids, unknown)
+                viewer.told_at.update(dict.fromkeys(task_ids, self.tick))
 
     async def _channel(self, call: Call, topic: Topic, now: int) -> Channel:
         """The channel of a topic for a caller; looked at when nobody listened to it."""

@@ -55,7 +55,8 @@ class TaskSocket(Viewer):
         self.head = head
         self._frames = frames
         self._said = ""
-        self._asked = 0
+        self._asked = 0  # not answered yet
+        self._chosen: set[str] = set()  # what it will watch when all that it asked for is answered
         self._refused = 0
 
     @classmethod
@@ -140,17 +141,19 @@ class TaskSocket(Viewer):
             self._tell({"type": "pong", "now": self._hub.node.now()})
         elif not task_id:
             self._misheard("taskId is missing")
+        elif self._asked >= ASKED_MOST:
+            self._cut("wait for answers before you ask for more")
         elif spoken.type == "unsubscribe":
+            self._asked += 1
+            self._chosen.discard(task_id)
             self._hub.forget(self, (task_id,))
-            self._tell({"type": "unsubscribed", "taskId": task_id})
-        elif len(self.watches) + self._asked >= TASKS_MOST and task_id not in self.watches:
+        elif len(self._chosen) >= TASKS_MOST and task_id not in self._chosen:
             self._refuse("Too many tasks", f"at most {TASKS_MOST} are watched by one WebSocket", task_id)
         elif self._hub.full_of_tasks(1):
             self._refuse("Service unavailable", "this node watches as many tasks as it can", task_id)
-        elif self._asked >= ASKED_MOST:
-            self._cut("wait for answers before you ask for more")
         else:
             self._asked += 1
+            self._chosen.add(task_id)
             self._hub.ask(self, (task_id,))
 
     def _misheard(self, details: str) -> None:
@@ -171,10 +174,16 @@ class TaskSocket(Viewer):
         for task_id in asked:
             self._asked -= 1
             if task_id in unknown:
+                self._chosen.discard(task_id)
                 self._refuse("Task not found", "it was removed, or it is not yours", task_id)
             else:
                 self._tell({"type": "subscribed", "taskId": task_id})
                 self._task(self.watches[task_id].event)
+
+    def forgot(self, task_ids: Sequence[str]) -> None:
+        for task_id in task_ids:
+            self._asked -= 1
+            self._tell({"type": "unsubscribed", "taskId": task_id})
 
     def send(self, bundle: Bundle) -> None:
         for event in bundle.events:

@@ -41,7 +41,8 @@ class Viewer:
     """A stream that the hub feeds.
 
     `seen` is the tick up to which all was told, `sent_at` the tick of the last word; `behind`: some watched task
-    changed since. `topics` and `wanted` are what it begins with.
+    changed since. `told_at` are the ticks at which single tasks were told of after `seen`. `topics` and `wanted` are
+    what it begins with.
     """
 
     def __init__(self, hub: Hub, call: Call, topics: Sequence[Topic], wanted: Sequence[str]) -> None:
@@ -54,6 +55,7 @@ class Viewer:
         self.watches: dict[str, Watch] = {}
         self.seen = self.sent_at = -1
         self.behind = False
+        self.told_at: dict[str, int] = {}
         self.left = False
         self.outlet: Outlet
         self._hub = hub
@@ -86,6 +88,10 @@ class Viewer:
     def begin(self, asked: Sequence[str], unknown: Sequence[str]) -> None:
         """What it wanted is there; of the tasks it asked for these are not known to it."""
         raise NotImplementedError
+
+    def forgot(self, task_ids: Sequence[str]) -> None:
+        """It watches these tasks no longer, as it wanted."""
+        raise NotImplementedError  # a stream that does not listen never wants that
 
     def send(self, bundle: Bundle) -> None:
         """Write something that is new to it."""

@@ -25,7 +25,7 @@ READ_A_TICK = 2000
 class Watch:
     """One task that is watched: whose it is, what was told of it last and at which tick."""
 
-    __slots__ = ("changed_at", "ended", "event", "id", "owner", "viewers")
+    __slots__ = ("changed_at", "ended", "event", "id", "owner", "row", "viewers")
 
     def __init__(self, task_id: str, owner: str) -> None:
         self.id = task_id
@@ -33,6 +33,7 @@ class Watch:
         self.viewers: set[Viewer] = set()
         self.changed_at = 0
         self.ended = False
+        self.row: TaskRow | None = None
         self.event: Event
 
 
@@ -135,11 +136,15 @@ class Watches:
                 continue
             for task_id, row in rows.items():
                 watch = self._by_id.get(task_id)
-                if watch is not None:
-                    self._tell(watch, row, tick)
+                if watch is not None and self._tell(watch, row, tick):
                     for viewer in watch.viewers:
                         viewer.behind = True
 
-    def _tell(self, watch: Watch, row: tuple[TaskRow, bool], tick: int) -> None:
+    def _tell(self, watch: Watch, row: tuple[TaskRow, bool], tick: int) -> bool:
+        """Keep what there is to be told; whether that is something new."""
+        if watch.row == row[0]:
+            return False
+        watch.row, watch.ended = row
         watch.event = Event("task", timed(self._encoder.encode(row[0]), self._node.now()))
-        watch.changed_at, watch.ended = tick, row[1]
+        watch.changed_at = tick
+        return True

@@ -97,6 +97,44 @@ def test_a_task_is_subscribed_to_and_followed(own_yard: Callable[..., Yard], ws:
     assert yard.on_loop(lambda: not yard.running.node.watched)
 
 
+def test_what_is_asked_for_in_one_breath_is_answered_in_order_and_nothing_twice(
+    own_yard: Callable[..., Yard], ws: Callable[..., Socket]
+) -> None:
+    # Looks are far apart, so that what is asked for and what changes fall between the same two.
+    yard = own_yard(event_interval=1500)
+    one, two = submit(yard), submit(yard)
+    client = ws(yard)
+
+    def say_all(*messages: tuple[str, str]) -> None:
+        said = [TextMessage(data=json.dumps({"type": kind, "taskId": task})) for kind, task in messages]
+        client.socket.sendall(b"".join(client.frames.send(text) for text in said))
+
+    def hear(kind: str, task: str) -> None:
+        said = client.told()
+        assert (said["type"], said.get("taskId") or said["task"]["id"]) == (kind, task)
+
+    say_all(("subscribe", one), ("unsubscribe", one), ("subscribe", two))
+    for kind, task in (("subscribed", one), ("task", one), ("unsubscribed", one), ("subscribed", two), ("task", two)):
+        hear(kind, task)
+    yard.client("user").post(f"/api/task/{one}/cancel")
+    # What was told when it was subscribed to is not told again because another task changed.
+    say_all(("unsubscribe", two), ("subscribe", two), ("subscribe", one))
+    for kind, task in (
+        ("unsubscribed", two),
+        ("subscribed", two),
+        ("task", two),
+        ("subscribed", one),
+        ("task", one),
+    ):
+        hear(kind, task)
+    yard.client("user").post(f"/api/task/{two}/cancel")
+    said = client.told()
+    assert (said["task"]["id"], said["task"]["status"]) == (two, "CANCELLED")
+    yard.client("user").post(f"/api/task/{one}/retry")
+    said = client.told()
+    assert (said["task"]["id"], said["task"]["status"]) == (one, "PENDING")
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "nonsense", "[]", '{"type":"dance"}', '{"type":"subscribe"}', '{"type":"subscribe","taskId":7}', "[" * 4000],
