@@ -1,7 +1,8 @@
 """The bare loop: the same HTTP exchanges as a node's main job, and nothing else. What HTTP alone costs in Python.
 
 Takes a POST, answers it at once, POSTs the body to the stub on a pool of connections and reads the answer. No
-validation, no tokens, no scheduling, no storage. Run as a process: `python -m benchmarks.bare PORT STUB_PORT`.
+validation, no tokens, no scheduling, no storage. A GET is answered with how many POSTs came and how many of the stub's
+answers were read, as "came read". Run as a process: `python -m benchmarks.bare PORT STUB_PORT`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import uvloop
 
 CONNECTIONS = 64
 ANSWER = b'{"id":"task_0123456789abcdef0123456789abcdef","status":"PENDING","createdAt":0,"updatedAt":0}'
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(ANSWER)
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+ANSWERED = HEAD % len(ANSWER) + ANSWER
 
 
 class Out(asyncio.Protocol):
@@ -33,6 +35,7 @@ class Out(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def on_message_complete(self) -> None:
+        self._pool.read += 1
         self._pool.free(self)
 
 
@@ -43,6 +46,7 @@ class Pool:
         self._port = port
         self._idle: list[Out] = []
         self._waiting: deque[bytes] = deque()
+        self.came = self.read = 0
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -50,6 +54,7 @@ class Pool:
             await loop.create_connection(lambda: Out(self), "127.0.0.1", self._port)
 
     def send(self, body: bytes) -> None:
+        self.came += 1
         request = (
             b"POST /0 HTTP/1.1\r\nhost: stub\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
             % (
@@ -87,7 +92,11 @@ class In(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        self._transport.write(HEAD + ANSWER)  # type: ignore[attr-defined]
+        if self._parser.get_method() == b"GET":
+            counts = b"%d %d" % (self._pool.came, self._pool.read)
+            self._transport.write(HEAD % len(counts) + counts)  # type: ignore[attr-defined]
+            return
+        self._transport.write(ANSWERED)  # type: ignore[attr-defined]
         self._pool.send(b"".join(self._body))
         self._body.clear()
 
