@@ -17,7 +17,8 @@ from taskyard.host.node import engine_limits
 from taskyard.host.nodes import lines as lines_module
 from taskyard.host.nodes.intake import Intake
 from taskyard.host.nodes.letters import told
-from taskyard.host.nodes.nodes import Hands, Nodes
+from taskyard.host.nodes.nodes import Nodes
+from taskyard.host.nodes.outgoing import Hands
 from taskyard.host.nodes.threads import Threads
 from taskyard.host.storage import Storage
 from taskyard.host.waiters import Waiters

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
 from taskyard.domain.outcomes import Status
+from taskyard.host.nodes.poller import Poller
 from taskyard.host.nodes.threads import Threads
 from taskyard.host.port import End
 from taskyard.host.waiters import Waiters
 from taskyard.store.nodes import NodeStore
-from taskyard.store.port import StoreError
 
-log = structlog.get_logger()
 # A change of so short a time ago may be one that the client has not seen; that it sees a state twice is no harm.
 BEFORE_MS = 2_000
 # The node that decides tells its clients itself; this is for those that came to wait before it did.
@@ -43,40 +40,30 @@ class Awaited:
         self._changed = changed
         self._now = now
         self._deciding = deciding
-        self._poll_s = poll_s
+        self._poller = Poller("waits", self._look, poll_s)
         self._since: dict[str, int] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._looked_at = 0.0
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._poller.start()
 
     async def stop(self) -> None:
         """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._poller.stop()
 
-    async def _run(self) -> None:
-        while True:
-            pause = SELDOM_S if self._deciding() else self._poll_s
-            try:
-                if self._ended or self._changed:
-                    await self._look()
-            except StoreError as error:
-                log.warning("waits_unread", reason=str(error))
-                pause = SELDOM_S
-            except Exception:
-                log.exception("waits_broken")
-                pause = SELDOM_S
-            await asyncio.sleep(pause)
-
-    async def _look(self) -> None:
+    async def _look(self) -> int:
+        """Look at all; none is to be looked at sooner again for what was found."""
+        now = asyncio.get_running_loop().time()
+        if not (self._ended or self._changed) or (self._deciding() and now - self._looked_at < SELDOM_S):
+            return 0
+        self._looked_at = now
         ids = list(dict.fromkeys([*self._ended.keys(), *self._changed.keys()]))
-        now = self._now()
-        self._since = {task_id: self._since.get(task_id, now - BEFORE_MS) for task_id in ids}
+        since = self._now() - BEFORE_MS
+        self._since = {task_id: self._since.get(task_id, since) for task_id in ids}
         for start in range(0, len(ids), BITE):
             await self._look_at(ids[start : start + BITE])
+        return 0
 
     async def _look_at(self, ids: list[str]) -> None:
         over: list[str] = []

@@ -15,6 +15,7 @@ import structlog
 from taskyard.engine.facts import Fact, Submitted
 from taskyard.engine.states import spec_of
 from taskyard.host.nodes.letters import SUBMITTED, fact_of
+from taskyard.host.nodes.poller import Poller
 from taskyard.host.nodes.threads import Threads
 from taskyard.store.nodes import Line, NodeStore
 from taskyard.store.port import StoreError
@@ -28,7 +29,6 @@ BACKLOG = 2_000
 PATIENCE_S = 2.0
 # How often all is looked through from the start: for what a lost connection stored late, and nodes nobody knew of.
 ANEW_S = 5.0
-ERROR_PAUSE_S = 1.0
 
 
 class Lines:
@@ -47,7 +47,8 @@ class Lines:
         self._store = store
         self._threads = threads
         self._put = put
-        self._poll_s = poll_s
+        self._poller = Poller("lines", self.read, poll_s)
+        self._poller.sleep()
         self._after: dict[str, int] = {}
         self._out: set[tuple[str, int]] = set()
         self._unreadable: set[tuple[str, int]] = set()
@@ -58,33 +59,29 @@ class Lines:
         self._run_number = 0
         self._anew_at = 0.0
         self._reading = asyncio.Lock()
-        self._wake = asyncio.Event()
         self._moved = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self.active = False
         self.reads = 0  # the number of the last read that began
 
     def start(self) -> None:
         """Begin; nothing is read before `begin`."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._poller.start()
 
     async def stop(self) -> None:
         """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._poller.stop()
 
     def begin(self) -> None:
         """This node decides: read everything, from the start."""
         self._forget()
         self.active = True
-        self._wake.set()
+        self._poller.wake()
 
     def end(self) -> None:
         """This node does not decide now."""
         self._forget()
         self.active = False
-        self._wake.clear()
+        self._poller.sleep()
 
     def _forget(self) -> None:
         self._run_number += 1
@@ -127,23 +124,6 @@ class Lines:
                     await self._moved.wait()
         except (StoreError, TimeoutError):
             return
-
-    async def _run(self) -> None:
-        pause = self._poll_s
-        while True:
-            await self._wake.wait()
-            try:
-                found = await self.read()
-            except StoreError as error:
-                log.warning("lines_unread", reason=str(error))
-                await asyncio.sleep(ERROR_PAUSE_S)
-                continue
-            except Exception:
-                log.exception("lines_broken")
-                await asyncio.sleep(ERROR_PAUSE_S)
-                continue
-            pause = self._poll_s / 4 if found else min(self._poll_s, pause * 2)
-            await asyncio.sleep(pause)
 
     async def read(self) -> int:
         """Take the next lines in; how many there were. Raises `StoreError`."""

@@ -16,13 +16,12 @@ from taskyard.domain.server import Server
 from taskyard.engine.facts import Ended, Fact
 from taskyard.engine.plan import Abort, Dispatch, Result
 from taskyard.host.nodes.letters import ABORT, DISPATCH, VERDICT, abort_of, unpack, verdict_of
+from taskyard.host.nodes.poller import Poller
 from taskyard.host.nodes.threads import Threads
 from taskyard.store.nodes import Letter, NodeStore
-from taskyard.store.port import StoreError
 
 log = structlog.get_logger()
 BITE = 500
-ERROR_PAUSE_S = 1.0
 
 
 class Mailbox:
@@ -52,38 +51,18 @@ class Mailbox:
         self._abort = abort
         self._decided = decided
         self._tell = tell
-        self._busy = busy
-        self._poll_s = poll_s
+        self._poller = Poller("letters", self.read, poll_s, expected=busy)
         self._after = 0
         self._reading = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
         self.returning = False  # nothing new is sent: what comes goes back
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._poller.start()
 
     async def stop(self) -> None:
         """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        pause = self._poll_s
-        while True:
-            try:
-                found = await self.read()
-            except StoreError as error:
-                log.warning("letters_unread", reason=str(error))
-                await asyncio.sleep(ERROR_PAUSE_S)
-                continue
-            except Exception:
-                log.exception("letters_broken")
-                await asyncio.sleep(ERROR_PAUSE_S)
-                continue
-            pause = self._poll_s / 4 if found or self._busy() else min(self._poll_s, pause * 2)
-            await asyncio.sleep(pause)
+        await self._poller.stop()
 
     async def read(self) -> int:
         """Carry out the next letters; how many there were. Raises `StoreError`."""

@@ -7,26 +7,27 @@ that plan. While another decides, it takes in what comes and carries out the let
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import structlog
 
 from taskyard.domain.server import Server
-from taskyard.engine.facts import CalledBack, Ended, Fact, NodeGone, NodesSeen, SlotFreed, Submitted
+from taskyard.engine.facts import CalledBack, Ended, Fact, NodesSeen, SlotFreed, Submitted
 from taskyard.engine.memory import Memory
-from taskyard.engine.plan import Abort, Dispatch, Plan, Post, Result, Snapshot
+from taskyard.engine.plan import Plan, Post, Result, Snapshot
 from taskyard.host.clock import Clock
 from taskyard.host.effects import Effects
 from taskyard.host.errors import Unavailable
 from taskyard.host.inbox import Inbox
 from taskyard.host.nodes.addressing import Addressing
 from taskyard.host.nodes.awaited import Awaited
+from taskyard.host.nodes.deaths import Deaths
 from taskyard.host.nodes.figures import decider_figures, figures, view
 from taskyard.host.nodes.intake import Intake
 from taskyard.host.nodes.lines import Lines
 from taskyard.host.nodes.mailbox import Mailbox
 from taskyard.host.nodes.membership import Membership
+from taskyard.host.nodes.outgoing import Hands, Outgoing
 from taskyard.host.nodes.threads import Threads
 from taskyard.host.port import NodeView
 from taskyard.settings import Settings
@@ -36,16 +37,6 @@ from taskyard.store.port import Store, StoreError
 log = structlog.get_logger()
 # Before a node leaves, the decider has had so long to learn of it and assign nothing more.
 LEARNED_S = 1.5
-
-
-class Hands(NamedTuple):
-    """What the node does for its parts: send, give up, say what it sends, name itself."""
-
-    dispatch: Callable[[Dispatch], None]
-    abort: Callable[[Abort], None]
-    sending: Callable[[], set[tuple[str, int]]]
-    memory: Callable[[], Memory]
-    url: Callable[[], str]
 
 
 class Nodes:
@@ -73,18 +64,12 @@ class Nodes:
         self._version = version
         self._started_at = clock.now()
         self._threads = Threads()
-        self._servers: dict[str, Server] = {}
         self._reported: set[tuple[str, int]] = set()
-        self._told_gone: set[str] = set()
-        self._known: set[str] = set()
-        self._dying: dict[str, int] = {}  # nodes found gone, by the last read of lines that had begun by then
-        self._held: list[Dispatch] = []  # until this node is known to be alive
         self._lines_lost = True
         self._deposed = False
         self.id = store.nodes.id
         self.deciding = False
         self.draining = False
-        effects.hold_back = self.hold_back
         poll_s = settings.node_poll / 1000
         self.members = Membership(store.nodes, self._threads, self._row, self._seen, settings.node_silence)
         self.intake = Intake(
@@ -97,13 +82,16 @@ class Nodes:
             stored=effects.stored,
         )
         self.lines = Lines(store.nodes, self._threads, inbox.adopt, poll_s)
+        self._deaths = Deaths(self.lines, inbox.adopt)
+        self._outgoing = Outgoing(self.id, hands, fresh=lambda: self.members.fresh, deciding=lambda: self.deciding)
+        effects.hold_back = self._outgoing.hold_back
         self._addressing = Addressing(self.id, self.lines, self.members)
         self._mailbox = Mailbox(
             store.nodes,
             self._threads,
             may_read=lambda: not self.deciding and self.members.fresh,
-            dispatch=self._dispatch,
-            abort=self._give_up,
+            dispatch=self._outgoing.dispatch,
+            abort=self._outgoing.give_up,
             decided=self.intake.decided,
             tell=self.intake.tell,
             busy=lambda: self.intake.asking or bool(hands.sending()),
@@ -156,7 +144,8 @@ class Nodes:
     def decides(self, snapshot: Snapshot) -> set[tuple[str, int]]:
         """This node has the right to decide: the attempts that others send, or whose ends are on their way."""
         self.deciding = True
-        self._known = alive = self.members.alive
+        alive = self.members.alive
+        self._deaths.begin(alive, self.members.gone)
         others = {
             (record.run.task_id, record.run.attempt)
             for record in snapshot.runs
@@ -168,10 +157,8 @@ class Nodes:
         """As `address`, for the first plan of a decider: no letter of before is for this node, or for dead ones."""
         self._deposed = False
         self.address(memory, plan, ())
-        self._told_gone = set(self.members.gone)
-        self._dying.clear()  # the recovery knew of them
         plan.post = plan.post or Post()
-        plan.post.gone += [(node,) for node in sorted(self._told_gone)]
+        plan.post.gone += [(node,) for node in sorted(self.members.gone)]
         plan.post.unread.append((self.id,))
 
     async def began(self) -> None:
@@ -186,13 +173,13 @@ class Nodes:
                 drained = stored if self.lines.all_of(self.id) else self.lines.drained(self.id)
                 self.intake.drained = max(self.intake.drained, drained)
             except StoreError as error:
-                log.warning("lines_unread", reason=str(error))
+                log.warning("not_read", what="lines", reason=str(error))
         self._spread()
 
     def follows(self, facts: Sequence[Fact]) -> None:
         """Another node decides: what this one still has to tell goes to it."""
         self.deciding = False
-        self._dying.clear()
+        self._deaths.forget()
         self.lines.end()
         self._lines_lost = True
         for fact in facts:
@@ -241,16 +228,9 @@ class Nodes:
             raise Unavailable(self.not_ready() or "the store is away")
         return self.intake.put(fact)
 
-    def hold_back(self, effect: Dispatch) -> bool:
-        """Whether an attempt has to wait: this node may have been taken for dead, and the attempt for lost."""
-        if self.members.fresh:
-            return False
-        self._held.append(effect)
-        return True
-
     def server(self, server_id: str) -> Server | None:
         """A server as the last letter about it said."""
-        return self._servers.get(server_id)
+        return self._outgoing.server(server_id)
 
     def careful(self) -> bool:
         """Whether a limit is so near that only the decider can tell whether it is reached."""
@@ -265,23 +245,6 @@ class Nodes:
         if self.members.fresh:
             return None
         return f"the store is away: {self.members.failure or 'no answer in time'}"
-
-    def _dispatch(self, effect: Dispatch, server: Server) -> None:
-        if len(self._servers) > 20_000:
-            self._servers.clear()
-        self._servers[server.id] = server
-        self._hands.dispatch(effect)
-
-    def _give_up(self, effect: Abort) -> None:
-        self._held = [held for held in self._held if (held.task_id, held.attempt) != (effect.task_id, effect.attempt)]
-        self._hands.abort(effect)
-
-    def _is_wanted(self, effect: Dispatch) -> bool:
-        """Whether an attempt that was held back was not given up meanwhile."""
-        if not self.deciding:
-            return True
-        run = self._hands.memory().runs.get((effect.task_id, effect.attempt))
-        return run is not None and run.task is not None
 
     # --- beats -------------------------------------------------------------------------------------------------------
 
@@ -301,10 +264,7 @@ class Nodes:
 
     def _seen(self, seen: Seen) -> None:
         self._clock.not_before(seen.now)
-        held, self._held = self._held, []
-        for effect in held:
-            if not seen.anew and self._is_wanted(effect):
-                self._hands.dispatch(effect)
+        self._outgoing.alive(anew=seen.anew)
         if self.deciding:
             self._deposed = seen.epoch != self._store.epoch
             self.intake.drained = max(self.intake.drained, self.lines.drained(self.id))
@@ -313,44 +273,18 @@ class Nodes:
             drained = decider_figures(seen).drained.get(self.id, 0)
             self.intake.drained = max(self.intake.drained, drained)
         self.intake.prune()
-        if seen.anew:
-            self._abandon()
 
     def _drained(self) -> dict[str, int]:
         return {row.id: self.lines.drained(row.id) for row in self.members.seen.nodes}
-
-    def _abandon(self) -> None:
-        """This node had been taken for dead, and what it sends for lost: it must not go on."""
-        for task_id, attempt in self._hands.sending():
-            log.warning("attempt_abandoned", task=task_id, attempt=attempt)
-            self._hands.abort(Abort(task_id, attempt, "", self.id, None, None))
 
     def _spread(self) -> None:
         """Tell the engine who lives."""
         rows = self.members.seen.nodes
         gone = self.members.gone
         self.lines.know(row.id for row in rows)
-        for node in sorted(gone - self._told_gone):
-            log.warning("node_gone", node=node)
-            self._dying.setdefault(node, self.lines.reads)
-        # One that has left ended what it sent before; but what was given to it while it left, nobody sends.
-        known = {row.id for row in rows if row.id != self.id}
-        for node in sorted(self._known - known - self._told_gone):
-            self._dying.setdefault(node, self.lines.reads)
-        self._known = known
-        for node in self._dying.keys() & self._told_gone & known - gone:
-            del self._dying[node]  # it speaks again, and was not given up: it goes on with what it sends
-        self._bury()
-        self._told_gone = set(gone)
+        self._deaths.look({row.id for row in rows if row.id != self.id}, gone)
         loads = {row.id: row.load for row in rows if not row.draining and row.id not in gone and row.id != self.id}
         if loads or self._deposed or self._hands.memory().loads:
             if loads:
                 loads[self.id] = len(self._hands.sending())
             self._inbox.adopt(NodesSeen(loads=loads))
-
-    def _bury(self) -> None:
-        """Tell the engine who is gone, each behind all that it had stored: an end that is told counts."""
-        self.lines.know(self._dying)
-        for node in [node for node, read in self._dying.items() if self.lines.all_of(node) > read]:
-            del self._dying[node]
-            self._inbox.adopt(NodeGone(node=node))
