@@ -166,7 +166,8 @@ def _folder(address: str) -> Path:
 def _sides(source: str, target: str, fingerprints: tuple[str, ...]) -> "Iterator[tuple[Source, Target]]":
     """Both yards, opened. Raises `StoreError`."""
     from taskyard.store.move.file import FileSource, FileTarget
-    from taskyard.store.move.server import ServerSource, ServerTarget
+    from taskyard.store.move.server_source import ServerSource
+    from taskyard.store.move.server_target import ServerTarget
 
     with ExitStack() as opened:
         out: Source

@@ -1,10 +1,13 @@
 """The stores that the conformance suite is run against."""
 
+from contextlib import closing
+
 import pytest
 
 from taskyard.store.connection import Connection
 from taskyard.store.postgres.store import PostgresStore
 from taskyard.store.sqlite import SqliteStore
+from tests.store.moving import Place, fill
 from tests.store.strict_port import StrictPort
 from tests.support.postgres import cluster, empty
 
@@ -49,3 +52,17 @@ def make_store(request, tmp_path):
 @pytest.fixture
 def store(make_store):
     return make_store()
+
+
+@pytest.fixture
+def place(tmp_path, server):
+    """A data directory and a database for moves between them."""
+    return Place(tmp_path / "data", server.url(server.database()))
+
+
+@pytest.fixture
+def filled(place):
+    """A file with something of everything."""
+    with closing(place.open_file()) as store:
+        fill(store)
+    return place

@@ -1,7 +1,8 @@
 """A data directory as one side of a move. It is held for the whole time, so that no node can run on it.
 
 As a source its mark is a file beside the database. As a target the database grows beside its place, with the mark in
-it; only the whole one is put there.
+it from the first; only the whole one, without the mark, is put there. So what lies beside the place with tables and
+without a mark is whole.
 """
 
 from __future__ import annotations
@@ -125,9 +126,11 @@ class FileSource(_File):
         return self._directory.beside(MOVED)
 
     def mark(self) -> Mark | None:
-        """The mark of a move out of this directory."""
+        """The mark of a move out of this directory. Durable, also when its writer died early."""
         try:
-            return Mark.of(self._mark_file.read_text("utf-8"))
+            mark = Mark.of(self._mark_file.read_text("utf-8"))
+            sync_directory(self._directory.path)
+            return mark
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -185,7 +188,7 @@ class FileTarget(_File):
         try:
             return Mark.of(self._rows(FILE["read_mark"])[0][0])
         except (StoreError, IndexError):
-            self._shut()  # a beginning that was cut short: nothing is in it
+            self._shut()  # cut short at the beginning, with nothing in it, or at the very end
             return None
         except (ValueError, TypeError, KeyError) as error:
             raise Unusable(str(self._file) + ": its mark cannot be read (" + str(error) + ")") from error
@@ -196,14 +199,14 @@ class FileTarget(_File):
             raise Unusable(str(self._directory.path) + ": there is a database in it: choose another directory")
 
     def begin(self, mark: Mark) -> None:
-        """Make the file, with the mark in it."""
+        """Make the file, with the mark in it before anything else."""
         self.clear()
         with _changing(self._file):
             os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        super().prepare()
         with self._connection.writing():
             self._connection.change(FILE["make_mark"])
             self._connection.change(FILE["first_mark"], (mark.text(),))
+        super().prepare()
 
     def put(self, table: Table, rows: Sequence[Row], mark: Mark) -> None:
         """Store rows and the mark in one transaction."""
@@ -214,18 +217,20 @@ class FileTarget(_File):
             self._connection.change_each(statement, rows)
             self._connection.change(FILE["set_mark"], (mark.text(),))
 
-    def finish(self) -> None:
-        """Put the file into its place."""
-        if not self._file.exists():
-            return
-        with self._connection.writing():
-            self._connection.change(FILE["drop_mark"])
-        with _failures():
-            self._connection.trim_wal()
-            self._shut()
+    def finish(self) -> bool:
+        """Put the file into its place, unless it is there already."""
+        arrived = self._file.exists() and bool(self.tables())
+        if arrived:
+            with self._connection.writing():
+                self._connection.change(FILE["drop_mark"])
+            with _failures():
+                self._connection.trim_wal()
+                self._shut()
         with _changing(self._directory.database):
-            self._file.replace(self._directory.database)
+            if arrived:
+                self._file.replace(self._directory.database)
             sync_directory(self._directory.path)
+        return arrived
 
     def clear(self) -> None:
         """Remove the file."""

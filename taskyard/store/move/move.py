@@ -59,8 +59,7 @@ class Move:
         out, into = self.source.mark(), self.target.mark()
         self._check_marks(out, into)
         if out is not None and out.done:
-            self.target.finish()
-            return Moved(dict(out.rows), self.source.live(), resumed=True)
+            return self._end(out, known=into is not None)
         resumed = out is not None
         self.target.prepare()
         self.target.hold()
@@ -92,13 +91,19 @@ class Move:
             raise Unusable("no move from " + self.source.shown + " to " + self.target.shown + " is under way")
         if out is not None and out.done:
             raise Unusable(
-                self.source.shown + ": all of it was moved, and nothing is to be given up: move again, and the other "
-                "one can be started"
+                self.source.shown + ": all of it was moved to " + out.other + ", and nothing is to be given up: if no "
+                "node starts there, move again"
             )
         if into is not None:
             self.target.clear()
         if out is not None:
             self.source.release()
+
+    def _end(self, out: Mark, *, known: bool) -> Moved:
+        """Carry out the last step, if it is not done. `known`: the target's mark says that it is the one."""
+        if not (known or out.other == self.target.shown) or not self.target.finish():
+            raise Unusable(self.source.shown + ": it was moved to " + out.other + " already")
+        return Moved(dict(out.rows), self.source.live(), resumed=True)
 
     def _check_marks(self, out: Mark | None, into: Mark | None) -> None:
         if into is not None and (out is None or out.move != into.move):
@@ -106,9 +111,7 @@ class Move:
                 self.target.shown + ": another move into it was begun, from " + into.other + ": let that one go on, or "
                 "end it by the same command with --give-up"
             )
-        if out is not None and out.done and into is None:
-            raise Unusable(self.source.shown + ": it was moved to " + out.other + " already")
-        if out is not None and into is None and out.other != self.target.shown:
+        if out is not None and not out.done and into is None and out.other != self.target.shown:
             raise Unusable(
                 self.source.shown + ": a move of it to " + out.other + " was begun: let that one go on, or end it by "
                 "the same command with --give-up"

@@ -133,8 +133,9 @@ class Target(Side, Protocol):
     def put(self, table: Table, rows: Sequence[Row], mark: Mark) -> None:
         """Store rows, and how far the move is, in one transaction."""
 
-    def finish(self) -> None:
-        """Take the mark away: a node may start. May be called again."""
+    def finish(self) -> bool:
+        """Take the mark away: a node may start. Whether that was still to be done; once all is there, it may be called
+        after a death at any step of it."""
 
     def clear(self) -> None:
         """Take away all that was moved into it, and the mark."""

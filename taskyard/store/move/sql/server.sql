@@ -84,9 +84,13 @@ SELECT make_day(%s::bigint);
 -- The mark of a move.
 SELECT y.value FROM yard AS y WHERE y.name = 'move';
 
+-- first_mark --
+-- The mark at the beginning. No row when there is one.
+INSERT INTO yard (name, value) VALUES ('move', %s) ON CONFLICT (name) DO NOTHING RETURNING 1;
+
 -- set_mark --
--- How far the move is.
-INSERT INTO yard (name, value) VALUES ('move', %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+-- How far a move is. No row when its mark is not there.
+UPDATE yard SET value = %s WHERE name = 'move' AND value::json ->> 'move' = %s RETURNING 1;
 
 -- drop_mark --
 -- The end of the move.
