@@ -100,7 +100,7 @@ class Inbox:
             while queue and len(facts) < most and size < most_bytes:
                 fact = queue.popleft()
                 facts.append(fact)
-                size += _size(fact)
+                size += size_of(fact)
                 if queue is self._urgent and type(fact) not in REPEATABLE:
                     self._calls -= 1
         return facts
@@ -110,7 +110,8 @@ class Inbox:
         return {(fact.task_id, fact.attempt) for fact in chain(self._urgent, *self._parts) if isinstance(fact, Ended)}
 
 
-def _size(fact: Fact) -> int:
+def size_of(fact: Fact) -> int:
+    """About how many bytes a fact takes."""
     if type(fact) is Submitted:
         return FACT_OVERHEAD + len(fact.payload)
     if type(fact) is Ended or type(fact) is CalledBack:

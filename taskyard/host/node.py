@@ -59,7 +59,7 @@ class Node(Front):
             self._keys = Keys(load_keys([key.reveal() for key in settings.secret_key], settings.data_path))
             self._policy = AddressPolicy(listeners, settings.endpoint_allow)
             self._transport = Client(self._policy, budget=self._budget)
-            self._calls = Calls(self._keys, connections=64, connect_ms=settings.connect_timeout)
+            self._calls = Calls(self._keys, connections=settings.node_calls, connect_ms=settings.connect_timeout)
             self._dispatcher = Dispatcher(
                 settings,
                 self._transport,

@@ -307,6 +307,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     node_silence: Annotated[
         int, _is("duration", "A node that says nothing for so long is dead: what it sent is lost.", 4 * SECOND, HOUR)
     ] = 6 * SECOND
+    node_page: Annotated[
+        int, _is("size", "What nodes have for each other is read and written by so much; one thing at least.", KIB, GIB)
+    ] = 4 * MIB
+    node_backlog: Annotated[
+        int,
+        _is(
+            "size",
+            "Of this, what waits in memory for the store or for a turn; then 503, or it is read later.",
+            KIB,
+            GIB,
+        ),
+    ] = 64 * MIB
+    node_calls: Annotated[
+        int, _is("whole", "Calls that a node passes on to the one that decides at once; others wait.", 1, 10_000)
+    ] = 64
     node_poll: Annotated[
         int, _is("duration", "Between two looks for what other nodes have stored, at most.", 1, 10 * SECOND)
     ] = 20

@@ -57,6 +57,13 @@ class Line(NamedTuple):
     body: str
 
 
+class Lines(NamedTuple):
+    """Lines that were read, those of each node in its order, and the nodes that have more of them."""
+
+    lines: list[Line]
+    more: set[str]
+
+
 class Letter(NamedTuple):
     """Something that the decider has for a node; `body` is JSON text."""
 
@@ -75,7 +82,10 @@ class Standing(NamedTuple):
 
 
 class NodeStore(Protocol):
-    """See the module. Every method raises `StoreError`."""
+    """See the module. Every method raises `StoreError`.
+
+    What is read in bulk has `most_bytes` of bodies at most, but one body at least whatever its size.
+    """
 
     id: str
 
@@ -97,8 +107,11 @@ class NodeStore(Protocol):
     def take_in(self, writes: Writes, lines: Sequence[Line]) -> None:
         """Store tasks with what is theirs, and lines, in one durable transaction. Raises `KeyTaken`, `BadData`."""
 
-    def lines(self, after: Mapping[str, int], most: int) -> list[Line]:
-        """The next lines of some nodes after a number, at most so many of each, in each node's order."""
+    def lines(self, after: Mapping[str, int], most: int, most_bytes: int) -> Lines:
+        """The next lines of some nodes after a number, at most so many; the first of each node before the second ones.
+
+        Where not even all first ones are read, those of the nodes that come first in `after` are.
+        """
 
     def writers(self) -> list[str]:
         """The nodes that have lines."""
@@ -109,17 +122,17 @@ class NodeStore(Protocol):
     def records(self, ids: Sequence[str]) -> dict[str, Record]:
         """Tasks by id."""
 
-    def letters(self, after: int, most: int) -> list[Letter]:
-        """This node's next letters after a number; those up to it are removed."""
+    def letters(self, after: int, most: int, most_bytes: int) -> list[Letter]:
+        """This node's next letters after a number, at most so many; those up to it are removed."""
 
-    def payloads(self, ids: Sequence[str]) -> dict[str, str]:
-        """Tasks' payloads by id."""
+    def payloads(self, ids: Sequence[str], most_bytes: int) -> dict[str, str | None]:
+        """Tasks' payloads by id, of the first ones in this order; `None` for one that has none any more."""
 
     def standings(self, ids: Sequence[str]) -> list[Standing]:
         """How tasks stand."""
 
-    def ends(self, ids: Sequence[str]) -> list[tuple[EndedTask, str | None]]:
-        """How tasks ended and their results, of those that have."""
+    def ends(self, ids: Sequence[str], most_bytes: int) -> list[tuple[EndedTask, str | None]]:
+        """How tasks ended and their results, of some of those that have."""
 
 
 @runtime_checkable

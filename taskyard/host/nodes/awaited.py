@@ -21,7 +21,10 @@ BITE = 1_000
 
 
 class Awaited:
-    """Wakes who waits in `ended` and `changed`, while it runs; a look follows the other after `poll_s` at least."""
+    """Wakes who waits in `ended` and `changed`, while it runs; a look follows the other after `poll_s` at least.
+
+    Results are read by `page` bytes.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Awaited:
         now: Callable[[], int],
         deciding: Callable[[], bool],
         poll_s: float,
+        page: int,
     ) -> None:
         self._store = store
         self._threads = threads
@@ -41,6 +45,7 @@ class Awaited:
         self._now = now
         self._deciding = deciding
         self._poller = Poller("waits", self._look, poll_s)
+        self._page = page
         self._since: dict[str, int] = {}
         self._looked_at = 0.0
 
@@ -72,6 +77,12 @@ class Awaited:
                 over.append(task_id)
             if since > self._since.get(task_id, since) or Status(status).ended:
                 self._changed.wake(task_id, Status(status))
-        if over:
-            for row, result in await self._threads.run(self._store.ends, over):
-                self._ended.wake(row.id, End(row, result))
+        while over:
+            found = {
+                row.id: End(row, result) for row, result in await self._threads.run(self._store.ends, over, self._page)
+            }
+            if not found:
+                return  # retention has removed them meanwhile
+            for task_id, end in found.items():
+                self._ended.wake(task_id, end)
+            over = [task_id for task_id in over if task_id not in found]

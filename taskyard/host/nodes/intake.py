@@ -21,6 +21,7 @@ from taskyard.engine.rows import KeyRow, LaneRow
 from taskyard.engine.states import new_task_row
 from taskyard.host.answers import unstorable
 from taskyard.host.errors import Overloaded, Unavailable
+from taskyard.host.inbox import size_of
 from taskyard.host.nodes.letters import told
 from taskyard.host.nodes.threads import Threads
 from taskyard.store.nodes import KeyTaken, Line, NodeStore
@@ -40,8 +41,8 @@ class Taken(NamedTuple):
 class Intake:
     """Stores facts for the decider while it runs.
 
-    `most` facts may wait here and as many lines for the decider; `batch` go into one transaction. `stored` hears of
-    each fact that needs no room here any more.
+    `most` facts may wait here and as many lines for the decider; of bodies `most_bytes`, but one submission at least.
+    `batch` facts of `page` bytes go into one transaction. `stored` hears of each fact that needs no room here any more.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Intake:
         now: Callable[[], int],
         *,
         most: int,
+        most_bytes: int,
         batch: int,
+        page: int,
         key_ms: int,
         stored: Callable[[Fact], None],
     ) -> None:
@@ -59,16 +62,18 @@ class Intake:
         self._threads = threads
         self._now = now
         self._most = most
+        self._most_bytes = most_bytes
         self._batch = batch
+        self._page = page
         self._key_ms = key_ms
         self._note_stored = stored
         self._waiting: deque[Taken] = deque()
+        self._bytes = 0  # of what waits or is being stored
         self._asking: dict[int, asyncio.Future[Result]] = {}
         self._stored: set[asyncio.Future[Result]] = set()
         self._ends: dict[tuple[str, int], int] = {}  # attempts' ends, by the line that tells of them (0: none yet)
         self._filled = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._end_at: float | None = None  # loop time from which on nothing more is stored; `None`: there is none
         self._task: asyncio.Task[None] | None = None
         self.seq = 0  # of the last line that was stored, or may have been
         self.stored_up_to = 0  # of the last one that was stored
@@ -78,16 +83,17 @@ class Intake:
         """Begin."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def stop(self) -> None:
-        """Store what waits, as far as the store can, and end."""
+    async def stop(self, within_s: float) -> None:
+        """Store what waits, as far as the store can in so many seconds, and end.
+
+        What is being stored then is waited for: a node must not have left before all that it stored is there.
+        """
         if self._task is not None:
-            try:
-                async with asyncio.timeout(1):
-                    await self._idle.wait()
-            except TimeoutError:
-                log.warning("intake_not_empty", waiting=len(self._waiting))
-            self._task.cancel()
+            self._end_at = asyncio.get_running_loop().time() + within_s
+            self._filled.set()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._waiting:
+            log.warning("intake_not_empty", waiting=len(self._waiting))
         self._fail([*self._waiting], "the node stops")
         self._waiting.clear()
         for answer in self._asking.values():
@@ -106,7 +112,9 @@ class Intake:
 
     def put(self, fact: Fact) -> asyncio.Future[Result]:
         """Take a fact in; the future of its answer. Raises `Overloaded` when too many submissions wait."""
-        if isinstance(fact, Submitted) and max(len(self._waiting), self.behind) >= self._most:
+        if isinstance(fact, Submitted) and (
+            max(len(self._waiting), self.behind) >= self._most or 0 < self._bytes > self._most_bytes - size_of(fact)
+        ):
             raise Overloaded("more submissions wait than a second can take", 1000)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         fact.ref = 1  # here it says only that an answer is wanted
@@ -143,31 +151,47 @@ class Intake:
         if isinstance(taken.fact, Ended):
             self._ends[taken.fact.task_id, taken.fact.attempt] = 0
         self._waiting.append(taken)
-        self._idle.clear()
+        self._bytes += size_of(taken.fact)
         self._filled.set()
 
+    def _put_back(self, batch: Sequence[Taken]) -> None:
+        self._waiting.extendleft(reversed(batch))
+        self._bytes += _size(batch)
+
+    def _next(self) -> list[Taken]:
+        batch: list[Taken] = []
+        size = 0
+        while self._waiting and len(batch) < self._batch and size < self._page:
+            taken = self._waiting.popleft()
+            batch.append(taken)
+            size += size_of(taken.fact)
+        return batch
+
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._filled.wait()
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch))]
+            if self._end_at is not None and (not self._waiting or loop.time() >= self._end_at):
+                return
+            batch = self._next()
+            size = _size(batch)
             await self._take(batch)
-            if not self._waiting:
+            self._bytes -= size
+            if not self._waiting and self._end_at is None:
                 self._filled.clear()
-                self._idle.set()
 
     async def _take(self, batch: list[Taken]) -> None:
         """Store a batch, come what may."""
         try:
             await self._put_down(batch)
         except KeyTaken:
-            self._waiting.extendleft(reversed(batch))  # the key is found now
+            self._put_back(batch)  # the key is found now
         except BadData as error:
             await self._narrow(batch, error)
         except StoreError as error:
             log.error("intake_failed", reason=str(error))
             self._fail(batch, f"the store is away: {error}; whether this was done is not known")
-            again = [taken for taken in batch if taken.answer is None]
-            self._waiting.extendleft(reversed(again))
+            self._put_back([taken for taken in batch if taken.answer is None])
             await asyncio.sleep(RETRY_S)
         except Exception as error:
             log.exception("intake_broken")
@@ -234,7 +258,7 @@ class Intake:
             elif not answer.done():
                 self._asking[number] = answer
                 self._stored.add(answer)
-        self._waiting.extendleft(reversed(later))
+        self._put_back(later)
 
     async def _known(self, batch: list[Taken]) -> dict[tuple[str, str], KeyRow]:
         pairs = [
@@ -257,6 +281,10 @@ class Intake:
         if fact.key is not None:
             expires = self._now() + self._key_ms
             writes.keys.append(KeyRow(spec.owner, fact.key, fact.key_hash, spec.id, spec.created_at, expires))
+
+
+def _size(batch: Sequence[Taken]) -> int:
+    return sum(size_of(taken.fact) for taken in batch)
 
 
 def _replay(answer: asyncio.Future[Result] | None, row: KeyRow, fact: Submitted) -> None:

@@ -7,13 +7,13 @@ forgotten here, and read anew.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
 from taskyard.engine.facts import Fact, Submitted
 from taskyard.engine.states import spec_of
+from taskyard.host.inbox import size_of
 from taskyard.host.nodes.letters import SUBMITTED, fact_of
 from taskyard.host.nodes.poller import Poller
 from taskyard.host.nodes.threads import Threads
@@ -21,7 +21,7 @@ from taskyard.store.nodes import Line, NodeStore
 from taskyard.store.port import StoreError
 
 log = structlog.get_logger()
-# Lines of one node that one look takes.
+# So many lines one look takes.
 BITE = 500
 # While so many lines' facts wait, the others can wait in the store as well.
 BACKLOG = 2_000
@@ -34,7 +34,8 @@ ANEW_S = 5.0
 class Lines:
     """Reads lines while it is `active`. `put` takes their facts.
 
-    A pause between two looks is `poll_s` at most, and shorter while there is something.
+    A pause between two looks is `poll_s` at most, and shorter while there is something. A look takes `page` bytes, and
+    none is taken while facts of `backlog` bytes wait to be decided.
     """
 
     def __init__(
@@ -43,6 +44,9 @@ class Lines:
         threads: Threads,
         put: Callable[[Fact], None],
         poll_s: float,
+        *,
+        page: int,
+        backlog: int,
     ) -> None:
         self._store = store
         self._threads = threads
@@ -50,7 +54,10 @@ class Lines:
         self._poller = Poller("lines", self.read, poll_s)
         self._poller.sleep()
         self._after: dict[str, int] = {}
-        self._out: set[tuple[str, int]] = set()
+        self._page = page
+        self._backlog = backlog
+        self._out: dict[tuple[str, int], int] = {}  # bytes of each line whose fact waits
+        self._out_bytes = 0
         self._unreadable: set[tuple[str, int]] = set()
         self._just_taken: set[tuple[str, int]] = set()  # since the read that is under way began
         self._all_of: dict[str, int] = {}  # nodes of which nothing was left, by the last read that found that
@@ -86,7 +93,8 @@ class Lines:
     def _forget(self) -> None:
         self._run_number += 1
         self._moved.set()
-        self._after, self._out, self._wanted = {}, set(), {}
+        self._after, self._out, self._wanted = {}, {}, {}
+        self._out_bytes = 0
         self._unreadable, self._all_of = set(), {}
         self._anew_at = 0.0
 
@@ -109,7 +117,7 @@ class Lines:
 
     def taken(self, lines: Sequence[tuple[str, int]]) -> None:
         """These lines are deleted."""
-        self._out.difference_update(lines)
+        self._out_bytes -= sum(self._out.pop(line, 0) for line in lines)
         self._just_taken.update(lines)
         self._moved.set()
 
@@ -119,7 +127,7 @@ class Lines:
             await self.read()
             now = set(self._out)
             async with asyncio.timeout(PATIENCE_S):
-                while self.active and not now.isdisjoint(self._out):
+                while self.active and not now.isdisjoint(self._out.keys()):
                     self._moved.clear()
                     await self._moved.wait()
         except (StoreError, TimeoutError):
@@ -129,7 +137,7 @@ class Lines:
         """Take the next lines in; how many there were. Raises `StoreError`."""
         async with self._reading:
             run_number = self._run_number
-            if not self.active or len(self._out) > BACKLOG:
+            if not self.active or len(self._out) > BACKLOG or self._out_bytes >= self._backlog:
                 return 0
             self.reads += 1
             after = dict(self._after)
@@ -138,18 +146,21 @@ class Lines:
             if now >= self._anew_at:
                 self._anew_at = now + ANEW_S
                 after = dict.fromkeys([*await self._threads.run(self._store.writers), *after], 0)
-            lines = await self._threads.run(self._store.lines, after, BITE)
+            # Who is first in turn, since those who are may be all that one look can take.
+            names = list(after)
+            first = self.reads % max(1, len(names))
+            after = {name: after[name] for name in names[first:] + names[:first]}
+            lines, more = await self._threads.run(self._store.lines, after, BITE, self._page)
             specs = await self._specs(lines)
             if run_number != self._run_number:
                 return 0  # meanwhile turns have failed, or another node decides
             for line in lines:
                 self._take(line, specs)
-            found = Counter(line.node for line in lines)
-            self._all_of.update((node, self.reads) for node in after if found[node] < BITE)
+            self._all_of.update((node, self.reads) for node in after if node not in more)
             return len(lines)
 
     async def _specs(self, lines: Sequence[Line]) -> dict[str, Submitted]:
-        known = self._out | self._unreadable
+        known = self._out.keys() | self._unreadable
         ids = [line.task_id for line in lines if line.kind == SUBMITTED and (line.node, line.seq) not in known]
         if not ids:
             return {}
@@ -174,7 +185,8 @@ class Lines:
         if fact is None:
             self._unreadable.add(name)  # of a later version of this program, which will read it when it decides
             return
-        self._out.add(name)
+        self._out[name] = size = size_of(fact)
+        self._out_bytes += size
         if fact.ref:
             self._last_ref -= 1
             fact.ref = self._last_ref

@@ -28,7 +28,8 @@ class Mailbox:
     """Reads letters while `may_read` holds.
 
     `dispatch` sends an attempt to a server, `abort` gives one up, `decided` takes verdicts, `tell` facts; `busy` says
-    whether letters are awaited. A pause between two looks is `poll_s` at most, and shorter while there is something.
+    whether letters are awaited. A pause between two looks is `poll_s` at most, and shorter while there is something;
+    letters, and the payloads of their tasks, are read by `page` bytes.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Mailbox:
         tell: Callable[[Fact], None],
         busy: Callable[[], bool],
         poll_s: float,
+        page: int,
     ) -> None:
         self._store = store
         self._threads = threads
@@ -52,6 +54,7 @@ class Mailbox:
         self._decided = decided
         self._tell = tell
         self._poller = Poller("letters", self.read, poll_s, expected=busy)
+        self._page = page
         self._after = 0
         self._reading = asyncio.Lock()
         self.returning = False  # nothing new is sent: what comes goes back
@@ -69,16 +72,21 @@ class Mailbox:
         async with self._reading:
             if not self._may_read():
                 return 0
-            letters = await self._threads.run(self._store.letters, self._after, BITE)
-            wanted = [letter.task_id for letter in letters if letter.kind == DISPATCH and not self.returning]
-            payloads = await self._threads.run(self._store.payloads, wanted) if wanted else {}
-            if not self._may_read():
-                return 0  # meanwhile this node decides itself, or was silent for too long
-            self._carry_out(letters, payloads)
+            letters = await self._threads.run(self._store.letters, self._after, BITE, self._page)
+            left: Sequence[Letter] = letters
+            while left:
+                wanted = [letter.task_id for letter in left if letter.kind == DISPATCH and not self.returning]
+                payloads = await self._threads.run(self._store.payloads, wanted, self._page) if wanted else {}
+                if not self._may_read():
+                    return 0  # meanwhile this node decides itself, or was silent for too long
+                left = self._carry_out(left, payloads)
             return len(letters)
 
-    def _carry_out(self, letters: Sequence[Letter], payloads: dict[str, str]) -> None:
-        for letter in letters:
+    def _carry_out(self, letters: Sequence[Letter], payloads: dict[str, str | None]) -> Sequence[Letter]:
+        """Carry out letters in their order, until one whose payload is not read yet; those that are left."""
+        for number, letter in enumerate(letters):
+            if letter.kind == DISPATCH and not self.returning and letter.task_id not in payloads:
+                return letters[number:]
             self._after = letter.id
             try:
                 if letter.kind == DISPATCH:
@@ -86,7 +94,7 @@ class Mailbox:
                     if self.returning:
                         self._tell(_handed_back(effect))
                         continue
-                    effect.payload = payloads.get(letter.task_id)
+                    effect.payload = payloads[letter.task_id]
                     self._dispatch(effect, server)
                 elif letter.kind == ABORT:
                     self._abort(abort_of(letter.body))
@@ -96,6 +104,7 @@ class Mailbox:
                     log.error("letter_unknown", kind=letter.kind)
             except ValueError as error:
                 log.error("letter_unreadable", kind=letter.kind, reason=str(error))
+        return ()
 
 
 def _handed_back(effect: Dispatch) -> Ended:

@@ -77,11 +77,15 @@ class Nodes:
             self._threads,
             clock.now,
             most=settings.inbox_submissions,
+            most_bytes=settings.node_backlog,
             batch=settings.turn_facts,
+            page=settings.node_page,
             key_ms=settings.idempotency_retention,
             stored=effects.stored,
         )
-        self.lines = Lines(store.nodes, self._threads, inbox.adopt, poll_s)
+        self.lines = Lines(
+            store.nodes, self._threads, inbox.adopt, poll_s, page=settings.node_page, backlog=settings.node_backlog
+        )
         self._deaths = Deaths(self.lines, inbox.adopt)
         self._outgoing = Outgoing(self.id, hands, fresh=lambda: self.members.fresh, deciding=lambda: self.deciding)
         effects.hold_back = self._outgoing.hold_back
@@ -96,6 +100,7 @@ class Nodes:
             tell=self.intake.tell,
             busy=lambda: self.intake.asking or bool(hands.sending()),
             poll_s=poll_s,
+            page=settings.node_page,
         )
         self._awaited = Awaited(
             store.nodes,
@@ -105,6 +110,7 @@ class Nodes:
             now=clock.now,
             deciding=lambda: self.deciding,
             poll_s=2 * poll_s,
+            page=settings.node_page,
         )
 
     # --- start and stop ----------------------------------------------------------------------------------------------
@@ -127,7 +133,7 @@ class Nodes:
         await self._awaited.stop()
         await self._mailbox.stop()
         await self.lines.stop()
-        await self.intake.stop()
+        await self.intake.stop(self._settings.last_answers_timeout / 1000)
         await self.members.stop(leave=True)
         await self._threads.close()
 

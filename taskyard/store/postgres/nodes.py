@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from taskyard.engine.plan import Writes
 from taskyard.engine.rows import EndedTask, KeyRow, Record
-from taskyard.store.nodes import KeyTaken, Letter, Line, NodeRow, Seen, Standing
+from taskyard.store.nodes import KeyTaken, Letter, Line, Lines, NodeRow, Seen, Standing
 from taskyard.store.port import BadData
 from taskyard.store.postgres import turns
 from taskyard.store.postgres.arrays import numbers, texts
@@ -114,15 +115,18 @@ class Nodes:
 
     # --- the decider's side ------------------------------------------------------------------------------------------
 
-    def lines(self, after: Mapping[str, int], most: int) -> list[Line]:
+    def lines(self, after: Mapping[str, int], most: int, most_bytes: int) -> Lines:
         """The next lines of some nodes after a number."""
         if not after:
-            return []
+            return Lines([], set())
+        names, numbers_ = texts(list(after)), numbers(list(after.values()))
         rows = self._read(
             self._reads,
-            lambda: Call(QUERIES["lines"].sql, [texts(list(after)), numbers(list(after.values())), b"%d" % most]),
+            lambda: Call(QUERIES["lines"].sql, [names, numbers_, b"%d" % most, b"%d" % most_bytes]),
         )
-        return [Line._make(row) for row in rows]
+        lines = [Line._make(row[:-1]) for row in rows if row[5] is not None]
+        read = Counter(line.node for line in lines)
+        return Lines(lines, {row[0] for row in rows if read[row[0]] < row[-1] or row[-1] >= most})
 
     def writers(self) -> list[str]:
         """The nodes that have lines."""
@@ -139,27 +143,27 @@ class Nodes:
 
     # --- the side of the others --------------------------------------------------------------------------------------
 
-    def letters(self, after: int, most: int) -> list[Letter]:
+    def letters(self, after: int, most: int, most_bytes: int) -> list[Letter]:
         """This node's next letters after a number."""
         calls = [
             QUERIES["letters_read"].with_values((self.id, after)),
-            QUERIES["letters"].with_values((self.id, after, most)),
+            QUERIES["letters"].with_values((self.id, after, most, most_bytes)),
         ]
         return [Letter._make(row) for row in self._change(self._reads, calls if after else calls[1:])[-1]]
 
-    def payloads(self, ids: Sequence[str]) -> dict[str, str]:
-        """Tasks' payloads by id."""
-        return dict(self._read(self._reads, lambda: QUERIES["payloads"].of([(task_id,) for task_id in ids])))
+    def payloads(self, ids: Sequence[str], most_bytes: int) -> dict[str, str | None]:
+        """The payloads of the first of these tasks."""
+        return dict(self._read(self._reads, lambda: Call(QUERIES["first_payloads"].sql, _page(ids, most_bytes))))
 
     def standings(self, ids: Sequence[str]) -> list[Standing]:
         """How tasks stand."""
         rows = self._read(self._reads, lambda: QUERIES["states"].of([(task_id,) for task_id in ids]))
         return [Standing._make(row) for row in rows]
 
-    def ends(self, ids: Sequence[str]) -> list[tuple[EndedTask, str | None]]:
-        """How tasks ended and their results."""
-        rows = self._read(self._reads, lambda: QUERIES["ends"].of([(task_id,) for task_id in ids]))
-        return [(EndedTask._make(row[:-1]), row[-1]) for row in rows]
+    def ends(self, ids: Sequence[str], most_bytes: int) -> list[tuple[EndedTask, str | None]]:
+        """How some of these tasks ended and their results."""
+        rows = self._read(self._reads, lambda: Call(QUERIES["ends"].sql, _page(ids, most_bytes)))
+        return [(EndedTask._make(row[:-2]), row[-2]) for row in rows]
 
     def _read(self, channel: Channel, call: Callable[[], Call]) -> list[Any]:
         try:
@@ -176,6 +180,10 @@ class Nodes:
             if isinstance(error, Failed) and error.sqlstate == _KEY_TAKEN:
                 raise KeyTaken(str(error)) from error
             raise write_failure(error) from error
+
+
+def _page(ids: Sequence[str], most_bytes: int) -> list[bytes]:
+    return [texts(ids), b"%d" % most_bytes]
 
 
 _LOOK: Final = ("decider", "nodes")

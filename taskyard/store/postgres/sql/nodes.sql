@@ -53,11 +53,26 @@ INSERT INTO inbox (node, seq, kind, task_id, attempt, body)
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]);
 
 -- lines --
--- The next lines of some nodes, each after a number.
-SELECT l.* FROM unnest($1::text[], $2::bigint[]) AS n (node, seq) CROSS JOIN LATERAL (
-    SELECT i.node, i.seq, i.kind, i.task_id, i.attempt, i.body FROM inbox AS i
-    WHERE i.node = n.node AND i.seq > n.seq ORDER BY i.seq LIMIT $3
-) AS l;
+-- The next lines of some nodes, each after a number: the first line of each node in the order of the nodes, then the
+-- second ones, and so on; so many, of so many bytes, and one at least. Last how many lines of the node were found. What
+-- was found of a node is told without a body when none of it is among these.
+SELECT
+    w.node, w.seq, w.kind, w.task_id, w.attempt,
+    CASE WHEN w.before < $4::bigint AND w.number <= $3::bigint THEN w.body END, w.found
+FROM (
+    SELECT
+        p.*, count(*) OVER (PARTITION BY p.node) AS found, row_number() OVER (ORDER BY p.place, p.rank) AS number,
+        sum(octet_length(p.body)) OVER (ORDER BY p.place, p.rank) - octet_length(p.body) AS before
+    FROM (
+        SELECT l.*, n.rank, row_number() OVER (PARTITION BY n.rank ORDER BY l.seq) AS place
+        FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS n (node, seq, rank) CROSS JOIN LATERAL (
+            SELECT i.node, i.seq, i.kind, i.task_id, i.attempt, i.body FROM inbox AS i
+            WHERE i.node = n.node AND i.seq > n.seq ORDER BY i.seq LIMIT $3::bigint
+        ) AS l
+    ) AS p
+) AS w
+WHERE (w.before < $4::bigint AND w.number <= $3::bigint) OR w.place = 1
+ORDER BY w.number;
 
 -- line_writers --
 -- The nodes that have lines.
@@ -83,9 +98,26 @@ ORDER BY c.place;
 DELETE FROM letter WHERE node = $1 AND id <= $2::bigint;
 
 -- letters --
--- A node's next letters after a number.
-SELECT l.id, l.kind, l.task_id, l.body FROM letter AS l
-WHERE l.node = $1 AND l.id > $2::bigint ORDER BY l.id LIMIT $3;
+-- A node's next letters after a number: so many, of so many bytes, and one at least.
+SELECT w.id, w.kind, w.task_id, w.body FROM (
+    SELECT p.*, sum(octet_length(p.body)) OVER (ORDER BY p.id) - octet_length(p.body) AS before
+    FROM (
+        SELECT l.id, l.kind, l.task_id, l.body FROM letter AS l
+        WHERE l.node = $1 AND l.id > $2::bigint ORDER BY l.id LIMIT $3::bigint
+    ) AS p
+) AS w
+WHERE w.before < $4::bigint ORDER BY w.id;
+
+-- first_payloads --
+-- The payloads of the first tasks of a list, in its order: of so many bytes, and one at least; NULL where there is none.
+SELECT w.task_id, w.body FROM (
+    SELECT
+        n.task_id, p.body, n.place,
+        sum(coalesce(octet_length(p.body), 0)) OVER (ORDER BY n.place) - coalesce(octet_length(p.body), 0) AS before
+    FROM unnest($1::text[]) WITH ORDINALITY AS n (task_id, place)
+    LEFT JOIN payload AS p ON p.task_id = n.task_id AND p.task_id = ANY($1::text[])
+) AS w
+WHERE w.before < $2::bigint ORDER BY w.place;
 
 -- states --
 -- How tasks stand: 0 waits, 1 runs, else the number of its end; and since when.
@@ -100,6 +132,12 @@ LEFT JOIN run AS r ON r.task_id = t.id AND r.linger_until IS NULL
 WHERE t.id = ANY($1::text[]);
 
 -- ends --
--- How tasks ended, with their results.
-SELECT e.*, b.body FROM ended AS e LEFT JOIN result AS b ON b.task_id = e.id AND b.task_id = ANY($1::text[])
-WHERE e.id = ANY($1::text[]);
+-- How tasks ended, with their results: of so many bytes, and one at least.
+SELECT w.* FROM (
+    SELECT
+        e.*, b.body,
+        sum(coalesce(octet_length(b.body), 0)) OVER (ORDER BY e.id) - coalesce(octet_length(b.body), 0) AS before
+    FROM ended AS e LEFT JOIN result AS b ON b.task_id = e.id AND b.task_id = ANY($1::text[])
+    WHERE e.id = ANY($1::text[])
+) AS w
+WHERE w.before < $2::bigint;
