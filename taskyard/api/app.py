@@ -41,6 +41,7 @@ from taskyard.api import (
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
 from taskyard.api.call import NOBODY, Call, Reply
 from taskyard.api.cors import Cors
+from taskyard.api.live import exchange, neighbours
 from taskyard.api.live.hub import Hub
 from taskyard.api.operation import Operation
 from taskyard.api.origin import check_change
@@ -173,6 +174,8 @@ class App:
         if found is None:
             if request.path == forward.PATH and method == "POST":
                 return await forward.answer(self.node, request, self)
+            if request.path == exchange.PATH and method == "POST":
+                return await neighbours.answer(self._nobodys(request, request_id, out))
             if not request.path.startswith("/api/") and b"text/html" in headers.get(b"accept", b""):
                 return self._lost(request, request_id, out)
             raise Problem(NOT_FOUND, "There is no such path; GET /docs shows those there are.")
@@ -266,10 +269,13 @@ class App:
 
     def _lost(self, request: Request, request_id: str, out: list[Header]) -> Reply:
         """A path that is none, for a browser: the dashboard says so."""
-        call = Call(
+        return self._pages.show(self._nobodys(request, request_id, out), 404)
+
+    def _nobodys(self, request: Request, request_id: str, out: list[Header]) -> Call:
+        """The call of a request that no operation answers."""
+        return Call(
             self.node, self.bulk, self.live, NOBODY, (), request.headers, request, request_id, False, b"", [], out
         )
-        return self._pages.show(call, 404)
 
     def _reply(self, call: Call, answer: Answer | Reply) -> Reply:
         if isinstance(answer, Reply):

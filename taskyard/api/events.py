@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from taskyard.api.call import Call, Reply
-from taskyard.api.live.hub import check_decides
 from taskyard.api.live.socket import TaskSocket
 from taskyard.api.live.sse import EventStream
 from taskyard.api.live.topics import BY_NAME
@@ -32,7 +31,6 @@ async def events(call: Call, query: EventsQuery) -> Reply:
     """GET /api/events"""
     tasks = list(dict.fromkeys(query.tasks or ()))
     topics = dict.fromkeys(query.topics or (() if tasks else TOPICS))
-    check_decides(call.node)
     call.live.check(call.who.sub, len(tasks))
     stream = EventStream(call.live, call, [BY_NAME[name] for name in topics], tasks, _last_of(call))
     return Reply(b"", SSE, stream=stream)
@@ -45,7 +43,6 @@ async def task_events(call: Call, _: NoQuery) -> Answer | Reply:
     if whole is None:
         raise no_task(task_id)
     if "text/event-stream" in (call.header(b"accept") or ""):
-        check_decides(call.node)
         call.live.check(call.who.sub, 1)
         return Reply(b"", SSE, stream=EventStream(call.live, call, (), (task_id,), _last_of(call), once=True))
     found = sorted(_life(whole), key=lambda event: event.at)
@@ -96,12 +93,13 @@ OPERATIONS = (
             "A stream of server-sent events (`text/event-stream`) that goes on until it is closed. First `snapshot` "
             "with the state of each topic, and a `task` for each watched one; then, at most once a second, `overview`, "
             "`lanes`, `fleet` (its changed rows, or all when servers came or went), `attention` and `task`, each when "
-            "it changed; `tick` when nothing has happened for 15 s. Every event has the node's time as `now`. A client "
-            "that comes back with `Last-Event-ID` (browsers do) is told what changed since; if that is not known any "
-            "more, `reset` and a new `snapshot`. A slow reader gets the newest state and never a queue. `end` says why "
+            "it changed, and `node` when another one decides; `tick` when nothing has happened for 15 s. `stale` says "
+            "that it is not known what happened after `since`, as while no node decides, with `null` that it is again. "
+            "Every event has the node's time as `now`. A client that comes back to the same node with "
+            "`Last-Event-ID` (browsers do) is told what changed since; if that is not known, as at another node, "
+            "`reset` and a new `snapshot`. A slow reader gets the newest state and never a queue. `end` says why "
             "a stream ends: `expired` (the token), `draining` or `unavailable` (the node), `renew` (it is a day old: "
-            "come again). Tasks that there are not, "
-            "or that are another's, are named in the snapshot as `unknown`."
+            "come again). Tasks that there are not, or that are another's, are named in the snapshot as `unknown`."
         ),
         handler=events,
         takes=QUERY,
@@ -133,7 +131,8 @@ OPERATIONS = (
         description=(
             'Say `{"type": "subscribe", "taskId": "…"}` for each task, up to 100; `unsubscribe` likewise. The node '
             'says `{"type": "subscribed", "taskId"}`, `{"type": "task", "task"}` with the task as a list shows it, '
-            'now and at each change (once a second at most), or `{"type": "error", "error", "details", "taskId"}`. '
+            'now and at each change (once a second at most), or `{"type": "error", "error", "details", "taskId"}`; and '
+            '`{"type": "stale", "since"}` while it cannot know what happens, with `null` when it can again. '
             "`ping` is answered by `pong`. The token comes in the header Authorization, or a browser's session in its "
             "cookie; pages of other origins are refused unless `CORS_ORIGINS` has them."
         ),

@@ -71,8 +71,6 @@ _answered = msgspec.msgpack.Decoder(Answered).decode
 
 async def forward(call: Call, decider: Decider, operation: Operation) -> Reply:
     """Have the decider answer. Raises `Unavailable` when there is none, or it does not answer."""
-    if operation.upgrades:
-        raise Unavailable("only the node that decides has events; call it itself", RETRY_AFTER_MS)
     if decider.url is None:
         raise Unavailable("no node decides now", RETRY_AFTER_MS)
     request, node = call.request, call.node
@@ -105,13 +103,18 @@ def _split(line: bytes) -> Header:
     return name.strip().lower(), value.strip()
 
 
+def check_internal(node: NodePort, request: Request) -> None:
+    """Raises `Problem` unless another node of this yard calls."""
+    scheme, _, token = request.headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if scheme != "Bearer" or not node.is_internal(token):
+        raise Problem(UNAUTHORIZED, "only nodes of this yard may call this")
+
+
 async def answer(
     node: NodePort, request: Request, application: Callable[[Request], Awaitable[Response | None]]
 ) -> Reply:
     """Answer a call that another node passed on. Raises `Problem`, `Unavailable`."""
-    scheme, _, token = request.headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    if scheme != "Bearer" or not node.is_internal(token):
-        raise Problem(UNAUTHORIZED, "only nodes of this yard may call this")
+    check_internal(node, request)
     if node.decider is not None:
         raise Unavailable("this node does not decide", RETRY_AFTER_MS)
     settings = node.settings

@@ -81,6 +81,9 @@ class Effects:
         self.changed: Waiters[str, Status] = Waiters()
         self.checked: Waiters[str, Checked] = Waiters()
         self.watched = Watched()
+        self.spans: Spans | None = None
+        self._doubtful = False  # a turn came to nothing, and may yet be stored
+        self.spans: Spans | None = None
 
     def expect(self, fact: Fact) -> asyncio.Future[Result]:
         """Give a fact a number, and return the future of its answer."""
@@ -104,8 +107,13 @@ class Effects:
                     self._release(fact)
             elif isinstance(fact, Checked):
                 self.checked.wake(fact.server_id, fact)
+        if self.spans is not None:
+            self.spans.decided(plan)
         if self.watched:
             self.watched.note(plan)
+            if self._doubtful:
+                self.watched.touch_all()
+        self._doubtful = False
         if self.ended:
             results = dict(plan.writes.results)
             for row in plan.writes.ended:
@@ -122,6 +130,7 @@ class Effects:
 
     def fail(self, facts: Sequence[Fact], reason: str) -> None:
         """The turn of these facts came to nothing: say so to who asked."""
+        self._doubtful = True
         for fact in facts:
             future = self._answers.pop(fact.ref, None) if fact.ref else None
             if future is not None and not future.done():

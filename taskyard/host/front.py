@@ -135,6 +135,19 @@ class Front:
             return None
         return Decider(nodes.members.decider_url, nodes.careful())
 
+    @property
+    def decides(self) -> bool:
+        """See `NodePort.decides`."""
+        return not self._loop.standby and (self._nodes is None or self._nodes.deciding)
+
+    def unsure(self) -> str | None:
+        """See `NodePort.unsure`."""
+        if (away := self._away()) is not None:
+            return away
+        if self._nodes is not None and (lost := self._nodes.not_ready()) is not None:
+            return lost
+        return "the turn is stalled" if self._loop.stalled() else None
+
     async def caught_up(self) -> None:
         """See `NodePort.caught_up`."""
         if self._nodes is not None:
@@ -151,9 +164,9 @@ class Front:
             NodeView(self.name, name, url, True, "decider", 0, PROGRAM, self._started_at, self._draining, sending, 0)
         ]
 
-    async def call_decider(self, url: str, body: bytes, limit_ms: int) -> bytes:
+    async def call_decider(self, url: str, body: bytes, limit_ms: int, lane: str = "node") -> bytes:
         """See `NodePort.call_decider`."""
-        return await self._calls.call(url, body, limit_ms)
+        return await self._calls.call(url, body, limit_ms, lane)
 
     def is_internal(self, token: str) -> bool:
         """See `NodePort.is_internal`."""

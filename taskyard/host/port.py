@@ -184,14 +184,21 @@ class NodePort(Protocol):
     def decider(self) -> Decider | None:
         """Who decides; `None` when this node does, or would."""
 
+    @property
+    def decides(self) -> bool:
+        """Whether this node decides and has read what it needs for that; neither this nor `decider` between two."""
+
+    def unsure(self) -> str | None:
+        """Why what this node knows may be so no more, or `None`: the store is away, or no turns are taken."""
+
     async def caught_up(self) -> None:
         """Until what other nodes have stored for this one is decided, or has waited for long enough."""
 
     def nodes(self) -> list[NodeView]:
         """All nodes as this one last saw them."""
 
-    async def call_decider(self, url: str, body: bytes, limit_ms: int) -> bytes:
-        """Have another node answer a call; what it said. Raises `Unavailable`."""
+    async def call_decider(self, url: str, body: bytes, limit_ms: int, lane: str = "node") -> bytes:
+        """Have another node answer a call; what it said. No lane's calls wait for another's. Raises `Unavailable`."""
 
     def is_internal(self, token: str) -> bool:
         """Whether a token is another node's of this yard."""

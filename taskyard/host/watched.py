@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Set
+
 from taskyard.engine.plan import Plan
 
 
@@ -42,11 +44,19 @@ class Watched:
             if task_id in ids:
                 touched.add(task_id)
 
+    def ids(self) -> Collection[str]:
+        """All that are watched."""
+        return self._ids.keys()
+
     def touched(self) -> set[str]:
         """What was touched since the last call."""
         touched, self._touched = self._touched, set()
         return touched
 
-    def touch(self, task_ids: set[str]) -> None:
-        """Have them touched again: they could not be read."""
+    def touch_all(self) -> None:
+        """Have all read again: something may have been missed."""
+        self._touched.update(self._ids)
+
+    def touch(self, task_ids: Set[str]) -> None:
+        """Have them read again."""
         self._touched |= task_ids & self._ids.keys()

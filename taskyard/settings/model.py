@@ -168,6 +168,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     event_silence: Annotated[
         int, _is("duration", "A stream on which nothing happens tells the time so often.", 10, HOUR)
     ] = 15 * SECOND
+    event_stale: Annotated[
+        int, _is("duration", "When it is not known for so long what happens, streams are told so.", 10, HOUR)
+    ] = 3 * SECOND
     event_lifetime: Annotated[
         int, _is("duration", "A stream ends after so long; whoever listens comes again.", 10, LONGEST)
     ] = DAY

@@ -11,7 +11,7 @@ from taskyard.wire.overview import Attention, Slots, TaskCounts
 from taskyard.wire.tasks import StatusName
 from taskyard.wire.why import OtherLanes, WaitingLane
 
-TOPICS = ("overview", "lanes", "fleet", "attention")
+TOPICS = ("overview", "lanes", "fleet", "attention", "node")
 TASKS_MOST = 100
 TopicName = Annotated[str, form(f"^({'|'.join(TOPICS)})(?!\\n)$", f"one of {', '.join(TOPICS)}")]
 _Topics = Annotated[
@@ -134,3 +134,12 @@ class AttentionPoint(Answer):
 
     attention: list[Attention]
     more: int
+
+
+class NodePoint(Answer):
+    """The node that tells: whether it decides, and for admins its name and the name of the one that does."""
+
+    decides: bool
+    node: str | UnsetType = UNSET
+    decider: Annotated[str | UnsetType | None, Meta(description="`null` while none is known to decide.")] = UNSET
+    nodes: Annotated[int | UnsetType, Meta(description="How many nodes there are.")] = UNSET

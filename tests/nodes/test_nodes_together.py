@@ -68,7 +68,8 @@ def test_each_node_takes_tasks_shows_them_and_passes_on_what_only_the_decider_kn
     until(lambda: len({row["epoch"] for row in nodes.shown(one)}) == 1, what="not all have seen who decides")
     # Nobody from outside comes in by the nodes' own door.
     for token in ({}, {"authorization": "Bearer x"}, dict(nodes.client(one).headers)):
-        assert httpx.post(f"{nodes.nodes[decider].url}/internal/call", headers=token).status_code == 401
+        for door in ("call", "events"):
+            assert httpx.post(f"{nodes.nodes[decider].url}/internal/{door}", headers=token).status_code == 401
 
 
 def _wait_for_the_end(nodes: Yard, number: int, task_id: str) -> str:

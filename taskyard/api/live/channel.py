@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,14 +18,18 @@ _encode = msgspec.json.Encoder().encode
 class Topic(NamedTuple):
     """Something to be told of.
 
-    `point` gives its present state as a struct without the time, for those whose `audience` is the same as the call's;
-    `change` what is told to those who know the state before, or `None` where that is the whole.
+    `point` gives its present state as a struct without the time, for those whose `audience` is the same as the call's:
+    true for admins, or for readers of Chinese; `None` where it is everybody's. `change` gives what is told to those who
+    know the state before, or `None` where that is the whole; `read` then takes a state's JSON apart. `own`: each node
+    knows it by itself; any other topic the one that decides.
     """
 
     name: str
-    audience: Callable[[Call], Hashable]
+    audience: Callable[[Call], bool | None]
     point: Callable[[Call], Awaitable[msgspec.Struct]]
     change: Callable[[Any, Any], msgspec.Struct | None] | None = None
+    read: Callable[[bytes], msgspec.Struct] | None = None
+    own: bool = False
 
 
 class Event:
@@ -67,7 +71,8 @@ class Channel:
     """A topic for one audience. Moments are the hub's ticks, which only grow.
 
     `changed_at` is when the state last changed and `before` when it did before that: who has seen `before` or later
-    needs no more than the change. `failed`: it cannot be looked at now.
+    needs no more than the change. `failed`: it cannot be looked at now. `known`: its state is of a look since somebody
+    listens, and not of some time before.
     """
 
     def __init__(self, topic: Topic, call: Call) -> None:
@@ -80,9 +85,15 @@ class Channel:
         self.users = 0
         self.used_at = 0
         self.failed = False
+        self.known = False
         self._whole: Event | None = None
         self._change: Event | None = None
         self._now = 0
+
+    @property
+    def key(self) -> tuple[str, bool | None]:
+        """What nodes call it by."""
+        return self.topic.name, self.topic.audience(self._call)
 
     async def look(self, encoder: Encoder, tick: int, now: int) -> None:
         """See what there is at this tick. Raises nothing: see `failed`."""
@@ -93,12 +104,21 @@ class Channel:
                 log.exception("topic failed", topic=self.topic.name)
             self.failed = True
             return
-        self.failed = False
+        self.failed, self.known = False, True
         body = encoder.encode(state)
-        if body == self.body:
-            return
+        if body != self.body:
+            self._keep(state, body, encoder, tick, now)
+
+    def hear(self, body: bytes, encoder: Encoder, tick: int, now: int) -> None:
+        """Another node has said what there is, as JSON."""
+        self.failed, self.known = False, True
+        if body != self.body:
+            state = None if self.topic.read is None else self.topic.read(body)
+            self._keep(state, body, encoder, tick, now)
+
+    def _keep(self, state: msgspec.Struct | None, body: bytes, encoder: Encoder, tick: int, now: int) -> None:
         change = None
-        if self.topic.change is not None and self._state is not None:
+        if self.topic.change is not None and self._state is not None and state is not None:
             change = self.topic.change(self._state, state)
         self._change = None if change is None else Event(self.topic.name, timed(encoder.encode(change), now))
         self._whole = None

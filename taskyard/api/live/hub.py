@@ -1,19 +1,24 @@
 """The hub: looks once a second at what anybody listens to, and tells each listener what is new to it.
 
-One task for all listeners; it sleeps while there are none. Knows when and to whom, not how anything is written.
+One task for all listeners; it sleeps while there are none. Knows when and to whom, not how anything is written, nor
+where what is told comes from (`source`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
 from taskyard.api.call import Call
-from taskyard.api.live.channel import Channel, Encoder, Event, Topic, timed
-from taskyard.api.live.viewer import Bundle, Viewer
+from taskyard.api.live.channel import Channel, Encoder, Topic
+from taskyard.api.live.exchange import Asked, Key, Told
+from taskyard.api.live.neighbours import Neighbours, Question
+from taskyard.api.live.press import Bundle, Press
+from taskyard.api.live.source import Source
+from taskyard.api.live.topics import BY_NAME
+from taskyard.api.live.viewer import Viewer
 from taskyard.api.live.watches import Watches
 from taskyard.api.problems import TOO_MANY, Problem
 from taskyard.host.errors import Overloaded, Unavailable
@@ -26,15 +31,6 @@ TOLD_AT_ONCE = 100
 KEPT_TICKS = 60
 
 
-def check_decides(node: NodePort) -> None:
-    """Raises `Unavailable` on a node that does not decide: what it knows is not what happens."""
-    decider = node.decider
-    if decider is not None:
-        where = "" if decider.url is None else f" ({decider.url})"
-        raise Unavailable(f"this node does not decide; the one that does{where} tells of events")
-    node.live()
-
-
 class Hub:
     """The listeners of one node."""
 
@@ -42,9 +38,8 @@ class Hub:
         settings = node.settings
         self.node = node
         self.encoder = Encoder()
-        self.tick = 0
+        self.press = Press(node.now)
         self.closed = False
-        self._life = secrets.token_hex(4)
         self._interval_s = settings.event_interval / 1000
         self._silence_ticks = max(1, settings.event_silence // settings.event_interval)
         self._most = settings.event_streams
@@ -54,15 +49,23 @@ class Hub:
         self._watches = Watches(node, self.encoder)
         self._viewers: dict[Viewer, None] = {}
         self._by_subject: dict[str, int] = {}
+        self._source = Source(node, self.encoder, self._wanted, self._heard)
+        self._neighbours = Neighbours(BY_NAME.get, lambda: node.watched, self._channel, self._let_go_of)
         self._asked: list[tuple[Viewer, Sequence[str], bool]] = []
-        self._bundles: dict[tuple[tuple[Channel, ...], int], Bundle] = {}
-        self._snapshots: dict[tuple[tuple[Channel, ...], bytes], Event] = {}
+        self._waiting: list[tuple[Viewer, Sequence[str], Sequence[str]]] = []  # for what nobody can tell now
+        self._questions: list[Question] = []
         self._looking = False  # some of what changed in this tick is known, not all
+        self._told_early = False  # the decider has spoken: look now
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._viewers)
+
+    @property
+    def tick(self) -> int:
+        """The present moment: grows whenever something was looked at."""
+        return self.press.tick
 
     # --- listeners ----------------------------------------------------------------------------------------------------
 
@@ -101,8 +104,21 @@ class Hub:
 
     def _queue(self, viewer: Viewer, task_ids: Sequence[str], *, more: bool) -> None:
         self._asked.append((viewer, task_ids, more))
+        self._wake()
+
+    async def answer(self, asked: Asked, call: Call) -> Told:
+        """What another node's listeners are to be told, at the next tick. Raises `Unavailable`."""
+        if self.closed or not self.node.decides:
+            raise Unavailable("this node does not decide")
+        question = Question(asked, call)
+        self._questions.append(question)
+        self._wake()
+        return await question
+
+    def _wake(self) -> None:
         self._woken.set()
         if self._task is None:
+            self._source.begin(self.node.now())
             self._task = asyncio.get_running_loop().create_task(self._run(), name="events")
 
     def leave(self, viewer: Viewer) -> None:
@@ -119,11 +135,14 @@ class Hub:
         self._let_go(viewer)
 
     def _let_go(self, viewer: Viewer) -> None:
-        for channel in viewer.channels:
-            channel.users -= 1
-            channel.used_at = self.tick
+        self._let_go_of(viewer.channels)
         viewer.channels = ()
         self._watches.leave(viewer, list(viewer.watches))
+
+    def _let_go_of(self, channels: Iterable[Channel]) -> None:
+        for channel in channels:
+            channel.users -= 1
+            channel.used_at = self.tick
 
     def dismiss(self, viewer: Viewer, reason: str) -> None:
         """End a listener's stream."""
@@ -137,50 +156,27 @@ class Hub:
         for viewer in list(self._viewers):
             self.dismiss(viewer, "draining")
         self._asked.clear()
+        self._refuse_all("the node is about to stop")
+        self._source.stop()
         if self._task is not None:
             self._task.cancel()
 
-    # --- what is told -------------------------------------------------------------------------------------------------
-
-    @property
-    def mark(self) -> bytes:
-        """The id of all that was told up to now."""
-        return b"%b-%d" % (self._life.encode(), self.tick)
-
-    def tick_of(self, mark: str) -> int | None:
-        """The tick of an id that this hub gave, or `None`."""
-        life, _, tick = mark.partition("-")
-        if life != self._life or not (tick.isascii() and tick.isdigit() and len(tick) < 16):
-            return None
-        return int(tick) if int(tick) <= self.tick else None
-
-    def event(self, name: str, body: bytes = b"{}") -> Event:
-        """An event of the hub's own."""
-        return Event(name, timed(body, self.node.now()))
-
-    def snapshot(self, channels: tuple[Channel, ...], unknown: bytes) -> Event:
-        """The present state of channels, and (JSON, or nothing) which tasks are not known."""
-        found = self._snapshots.get((channels, unknown))
-        if found is None:
-            members = [b'"%b":%b' % (channel.topic.name.encode(), channel.body) for channel in channels]
-            if unknown:
-                members.append(b'"unknown":' + unknown)
-            found = self._snapshots[channels, unknown] = self.event("snapshot", b"{%b}" % b",".join(members))
-        return found
+    def _refuse_all(self, reason: str) -> None:
+        self._neighbours.refuse(reason)
+        for question in self._questions:
+            question.refuse(reason)
+        self._questions.clear()
 
     def serve(self, viewer: Viewer) -> None:
         """Tell a listener what is new to it, unless it has not taken what was told before."""
         if viewer.left or viewer.seen < 0 or viewer.outlet.full or self._looking:
             return
         seen, tick = viewer.seen, self.tick
-        bundle = self._bundles.get((viewer.channels, seen))
-        if bundle is None:
-            events = [channel.since(seen) for channel in viewer.channels if channel.changed_at > seen]
-            bundle = self._bundles[viewer.channels, seen] = Bundle(events, self.mark)
+        bundle = self.press.bundle(viewer.channels, seen)
         if viewer.behind:
             told = viewer.told_at
             tasks = [w.event for w in viewer.watches.values() if w.changed_at > max(seen, told.get(w.id, seen))]
-            bundle = Bundle([*bundle.events, *tasks], self.mark)
+            bundle = Bundle([*bundle.events, *tasks], self.press.mark)
             viewer.behind = False
         viewer.seen = tick
         viewer.told_at.clear()
@@ -192,44 +188,64 @@ class Hub:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time() + self._interval_s
+        looked = loop.time()
+        due = looked + self._interval_s
         try:
-            while self._asked or self._viewers or self._channels:
+            while self._asked or self._viewers or self._channels or self._questions or self._neighbours:
                 self._woken.clear()
-                if not self._asked:
+                if not (self._asked or self._questions):
                     try:
                         async with asyncio.timeout_at(due):
                             await self._woken.wait()
                     except TimeoutError:
                         pass
+                if self._questions:
+                    await self._take_questions()
                 if self._asked:
                     await self._admit()
-                if loop.time() >= due:
-                    due = max(due, loop.time() - self._interval_s) + self._interval_s
+                if self._told_early:
+                    # The decider's ticks are this node's, unless they come too fast.
+                    self._told_early = False
+                    due = min(due, looked + self._interval_s / 2)
+                if (now := loop.time()) >= due:
+                    due = max(due, now - self._interval_s) + self._interval_s
+                    looked = now
                     await self._look()
+                    if self.node.decider is not None:
+                        due = max(due, looked + 1.5 * self._interval_s)
         except Exception:
             log.exception("events failed")
             for viewer in list(self._viewers):
                 self.dismiss(viewer, "unavailable")
             self._asked.clear()
+            self._waiting.clear()
             self._channels.clear()
+            self._refuse_all("events failed")
         finally:
             self._looking = False
+            self._source.stop()
             self._task = None
 
-    def _next_tick(self) -> int:
-        self.tick += 1
-        self._bundles.clear()
-        self._snapshots.clear()
-        return self.node.now()
+    def _wanted(self) -> list[Key]:
+        """What another node would have to tell, by key."""
+        return [channel.key for channel in self._channels.values() if channel.users and not channel.topic.own]
+
+    def _heard(self) -> None:
+        self._told_early = True
+        self._woken.set()
+
+    async def _take_questions(self) -> None:
+        some, self._questions = self._questions, []
+        for question in some:
+            await self._neighbours.take(question)
 
     async def _admit(self) -> None:
         """Look up what was asked for, for some of those who ask."""
         some, self._asked = self._asked[:TOLD_AT_ONCE], self._asked[TOLD_AT_ONCE:]
-        now = self._next_tick()
+        self.press.next_tick()
         for viewer, _, _ in some:
             if not viewer.left and viewer.seen < 0:
-                viewer.channels = tuple([await self._channel(viewer.call, topic, now) for topic in viewer.topics])
+                viewer.channels = tuple([await self._channel(viewer.call, topic) for topic in viewer.topics])
         for viewer, task_ids, more in some:
             if not more:
                 if not viewer.left:
@@ -242,13 +258,20 @@ class Hub:
                 self.dismiss(viewer, "unavailable")
             if viewer.left:  # while it was looked up
                 self._let_go(viewer)
-            elif any(channel.failed for channel in viewer.channels):
-                self.dismiss(viewer, "unavailable")
             else:
-                viewer.begin(task_ids, unknown)
-                viewer.told_at.update(dict.fromkeys(task_ids, self.tick))
+                self._begin(viewer, task_ids, unknown)
 
-    async def _channel(self, call: Call, topic: Topic, now: int) -> Channel:
+    def _begin(self, viewer: Viewer, task_ids: Sequence[str], unknown: Sequence[str]) -> None:
+        """What a listener wants is looked up: tell it, or let it wait for what nobody can tell now."""
+        if any(channel.failed for channel in viewer.channels):
+            self.dismiss(viewer, "unavailable")
+        elif not all(channel.known for channel in viewer.channels):
+            self._waiting.append((viewer, task_ids, unknown))
+        else:
+            viewer.begin(task_ids, unknown)
+            viewer.told_at.update(dict.fromkeys(task_ids, self.tick))
+
+    async def _channel(self, call: Call, topic: Topic) -> Channel:
         """The channel of a topic for a caller; looked at when nobody listened to it."""
         key = (topic.name, topic.audience(call))
         channel = self._channels.get(key)
@@ -256,31 +279,52 @@ class Hub:
             channel = self._channels[key] = Channel(topic, call.alone())
         channel.users += 1
         if channel.users == 1:
-            await channel.look(self.encoder, self.tick, now)
+            channel.known = False
+            now = self.press.next_tick()
+            await self._source.look(channel, self.tick, now, first=True)
         return channel
 
     async def _look(self) -> None:
         """Once in an interval: see what has changed, and tell everybody."""
-        now = self._next_tick()
+        now = self.press.next_tick()
+        self._source.turn(now)
         self._looking = True
         for key, channel in list(self._channels.items()):
             if channel.users:
-                await channel.look(self.encoder, self.tick, now)
+                await self._source.look(channel, self.tick, now)
             elif self.tick - channel.used_at > KEPT_TICKS:
                 del self._channels[key]
-        await self._watches.look(self.tick)
+        touched = self.node.watched.touched()
+        if self._source.sure:
+            self._neighbours.touch(touched)
+            self._neighbours.tell(self.tick)
+        else:
+            self._neighbours.refuse("this node does not decide")
+        await self._watches.look(self.tick, touched)
         self._looking = False
-        word = self.event("tick")
+        waiting, self._waiting = self._waiting, []
+        for viewer, task_ids, unknown in waiting:
+            if not viewer.left:
+                self._begin(viewer, task_ids, unknown)
+        await self._tell(now)
+
+    async def _tell(self, now: int) -> None:
+        """Tell all listeners what is new to them."""
+        word, since = self.press.event("tick"), self._source.stale_since(now)
         for number, viewer in enumerate(list(self._viewers), 1):
-            if viewer.left or viewer.seen < 0:
+            if viewer.left:
                 continue
-            if (over := viewer.over(now)) is not None:
-                self.dismiss(viewer, over)
-            elif any(channel.failed for channel in viewer.channels):
-                self.dismiss(viewer, "unavailable")
-            else:
-                self.serve(viewer)
-                if self.tick - viewer.sent_at >= self._silence_ticks and not viewer.outlet.full:
+            failed = viewer.seen >= 0 and any(channel.failed for channel in viewer.channels)
+            if (over := viewer.over(now)) is not None or failed:
+                self.dismiss(viewer, over or "unavailable")
+                continue
+            self.serve(viewer)
+            silent = self.tick - viewer.sent_at >= self._silence_ticks
+            if not viewer.outlet.full:
+                if viewer.stale != (since is not None) or (since is not None and silent):
+                    viewer.stale, viewer.sent_at = since is not None, self.tick
+                    viewer.doubt(self.press.stale(since))
+                elif silent and viewer.seen >= 0:
                     viewer.sent_at = self.tick
                     viewer.silence(word)
             if number % TOLD_AT_ONCE == 0:

@@ -23,8 +23,8 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from taskyard.api.call import Call
 from taskyard.api.cors import Cors
 from taskyard.api.live.channel import Event
-from taskyard.api.live.hub import check_decides
-from taskyard.api.live.viewer import Bundle, Viewer
+from taskyard.api.live.press import Bundle
+from taskyard.api.live.viewer import Viewer
 from taskyard.api.origin import FOREIGN, ours
 from taskyard.api.problems import BAD_REQUEST, UPGRADE_REQUIRED, Header, Problem
 from taskyard.api.stream import Piece
@@ -73,7 +73,6 @@ class TaskSocket(Viewer):
             or Cors(settings.cors_origins, local=settings.dev).allows(origin)
         ):
             raise Problem(FOREIGN, "a page of another origin may not listen; CORS_ORIGINS names those that may")
-        check_decides(call.node)
         call.live.check(call.who.sub, 0)
         frames = WSConnection(ConnectionType.SERVER)
         shown = [(name, headers[name]) for name in _FRAMES if name in headers]
@@ -191,6 +190,9 @@ class TaskSocket(Viewer):
 
     def silence(self, now: Event) -> None:
         self._say(Ping())
+
+    def doubt(self, stale: Event) -> None:
+        self._text(b'{"type":"stale",%b' % stale.data[1:])
 
     def end(self, reason: str) -> None:
         self._close(_CODES[reason], reason)

@@ -9,7 +9,8 @@ import msgspec
 
 from taskyard.api.call import Call
 from taskyard.api.live.channel import Event, Topic
-from taskyard.api.live.viewer import Bundle, Viewer
+from taskyard.api.live.press import Bundle
+from taskyard.api.live.viewer import Viewer
 from taskyard.api.stream import Piece
 
 if TYPE_CHECKING:
@@ -37,18 +38,18 @@ class EventStream(Viewer):
         self._once = once
 
     def begin(self, asked: Sequence[str], unknown: Sequence[str]) -> None:
-        hub = self._hub
-        resumed = None if self._last is None else hub.tick_of(self._last)
+        hub, press = self._hub, self._hub.press
+        resumed = None if self._last is None else press.tick_of(self._last)
         if resumed is not None:
             self.seen = resumed
             self.behind = True
             hub.serve(self)
             return
-        events = [] if self._last is None else [hub.event("reset")]
-        events.append(hub.snapshot(self.channels, msgspec.json.encode(unknown) if asked else b""))
+        events = [] if self._last is None else [press.event("reset")]
+        events.append(press.snapshot(self.channels, msgspec.json.encode(unknown) if asked else b""))
         events += [watch.event for watch in self.watches.values()]
         self.seen = self.sent_at = hub.tick
-        self.send(Bundle(events, hub.mark))
+        self.send(Bundle(events, press.mark))
 
     def send(self, bundle: Bundle) -> None:
         self.outlet.write(bundle.piece)
@@ -58,6 +59,9 @@ class EventStream(Viewer):
     def silence(self, now: Event) -> None:
         self.outlet.write(Piece(now.sse))
 
+    def doubt(self, stale: Event) -> None:
+        self.outlet.write(Piece(stale.sse))
+
     def end(self, reason: str) -> None:
-        self.outlet.write(Piece(self._hub.event("end", b'{"reason":"%b"}' % reason.encode()).sse))
+        self.outlet.write(Piece(self._hub.press.event("end", b'{"reason":"%b"}' % reason.encode()).sse))
         self.outlet.end()

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
+
 from taskyard.api.attention import attention, trouble
 from taskyard.api.call import Call
 from taskyard.api.live.channel import Topic
 from taskyard.api.overview import MIDDLE, counts_of, recent_spans
 from taskyard.api.why import LANES_MOST, lanes_shown
 from taskyard.api.words import CHINESE, language
-from taskyard.wire.events import AttentionPoint, FleetChange, FleetPoint, LanesPoint, OverviewPoint, YardPoint
+from taskyard.host.port import NodeView
+from taskyard.wire.events import (
+    AttentionPoint,
+    FleetChange,
+    FleetPoint,
+    LanesPoint,
+    NodePoint,
+    OverviewPoint,
+    YardPoint,
+)
 from taskyard.wire.overview import Slots
 
 
@@ -71,6 +82,19 @@ def fleet_change(old: FleetPoint, new: FleetPoint) -> FleetChange | None:
     )
 
 
+async def _node(call: Call) -> NodePoint:
+    nodes = call.node.nodes()
+    decides = call.node.decider is None
+    if not call.admin:
+        return NodePoint(decides=decides)
+    mine = next((view.name for view in nodes if view.is_self), call.node.name)
+    return NodePoint(decides=decides, node=mine, decider=mine if decides else _decider(nodes), nodes=len(nodes))
+
+
+def _decider(nodes: list[NodeView]) -> str | None:
+    return next((view.name for view in nodes if view.role == "decider"), None)
+
+
 def _rights(call: Call) -> bool:
     return call.admin
 
@@ -88,7 +112,8 @@ BY_NAME = {
     for topic in (
         Topic("overview", _rights, _overview),
         Topic("lanes", _words, _lanes),
-        Topic("fleet", _everybody, _fleet, fleet_change),
+        Topic("fleet", _everybody, _fleet, fleet_change, msgspec.json.Decoder(FleetPoint).decode),
         Topic("attention", _rights, _attention),
+        Topic("node", _rights, _node, own=True),
     )
 }

@@ -10,39 +10,21 @@ from typing import TYPE_CHECKING
 
 from taskyard.api.call import Call
 from taskyard.api.live.channel import Channel, Event, Topic
+from taskyard.api.live.press import Bundle
 from taskyard.api.live.watches import Watch
-from taskyard.api.stream import Outlet, Piece
+from taskyard.api.stream import Outlet
 from taskyard.tokens import LEEWAY_S
 
 if TYPE_CHECKING:
     from taskyard.api.live.hub import Hub
 
 
-class Bundle:
-    """Events that go out together, in order, and the id that whoever has got them all may go on from."""
-
-    __slots__ = ("_piece", "events", "mark")
-
-    def __init__(self, events: Sequence[Event], mark: bytes) -> None:
-        self.events = events
-        self.mark = mark
-        self._piece: Piece | None = None
-
-    @property
-    def piece(self) -> Piece:
-        """As a piece of a `text/event-stream`, made once. The id comes last, in an event without data, which clients
-        keep and do not show: it must not be theirs before all the others are."""
-        if self._piece is None:
-            self._piece = Piece(b"%bid: %b\n\n" % (b"".join([event.sse for event in self.events]), self.mark))
-        return self._piece
-
-
 class Viewer:
     """A stream that the hub feeds.
 
     `seen` is the tick up to which all was told, `sent_at` the tick of the last word; `behind`: some watched task
-    changed since. `told_at` are the ticks at which single tasks were told of after `seen`. `topics` and `wanted` are
-    what it begins with.
+    changed since; `stale`: it was told that what it knows may be so no more. `told_at` are the ticks at which single
+    tasks were told of after `seen`. `topics` and `wanted` are what it begins with.
     """
 
     def __init__(self, hub: Hub, call: Call, topics: Sequence[Topic], wanted: Sequence[str]) -> None:
@@ -55,6 +37,7 @@ class Viewer:
         self.watches: dict[str, Watch] = {}
         self.seen = self.sent_at = -1
         self.behind = False
+        self.stale = False
         self.told_at: dict[str, int] = {}
         self.left = False
         self.outlet: Outlet
@@ -99,6 +82,10 @@ class Viewer:
 
     def silence(self, now: Event) -> None:
         """Nothing happened for a while: say that all is well."""
+        raise NotImplementedError
+
+    def doubt(self, stale: Event) -> None:
+        """Say up to when it is known what is, or that it is known again."""
         raise NotImplementedError
 
     def end(self, reason: str) -> None:

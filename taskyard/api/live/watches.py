@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -121,10 +121,10 @@ class Watches:
                 del self._by_id[task_id]
                 self._node.watched.drop(task_id)
 
-    async def look(self, tick: int) -> None:
+    async def look(self, tick: int, task_ids: Set[str]) -> None:
         """Read what commits have touched. What cannot be read now is read at the next tick."""
         watched = self._node.watched
-        touched = list(watched.touched())
+        touched = [task_id for task_id in task_ids if task_id in self._by_id]
         watched.touch(set(touched[READ_A_TICK:]))
         for first in range(0, min(len(touched), READ_A_TICK), READ_AT_ONCE):
             some = touched[first : first + READ_AT_ONCE]

@@ -13,7 +13,7 @@ ANSWER_MOST = 64 << 20
 
 
 class Calls:
-    """At most `connections` calls at once; others wait for their turn. Made within a running loop."""
+    """At most `connections` calls at once in each lane; others wait for their turn. Made within a running loop."""
 
     def __init__(self, keys: Keys, *, connections: int, connect_ms: int) -> None:
         self._keys = keys
@@ -21,7 +21,7 @@ class Calls:
         self._connect_ms = connect_ms
         self._client = Client(AddressPolicy((), ()))
 
-    async def call(self, url: str, body: bytes, limit_ms: int) -> bytes:
+    async def call(self, url: str, body: bytes, limit_ms: int, lane: str = "node") -> bytes:
         """What the node at a URL says. Raises `Unavailable`."""
         bounds = Bounds(total_ms=limit_ms, body_max=ANSWER_MOST, connect_ms=self._connect_ms, silence_ms=limit_ms)
         try:
@@ -30,7 +30,7 @@ class Calls:
                 [(b"Authorization", b"Bearer " + self._keys.internal.encode())],
                 body,
                 bounds,
-                pool_key="node",
+                pool_key=lane,
                 max_connections=self._connections,
             )
         except TransportError as error:

@@ -8,11 +8,11 @@ from tests.contract.api.yard import PATIENCE_S, Yard, token
 
 
 class Listener:
-    """One stream. `last_id` is what the client would come back with."""
+    """One stream of a node, or of what listens at a port. `last_id` is what the client would come back with."""
 
     def __init__(
         self,
-        yard: Yard,
+        at: Yard | int,
         query: str,
         *roles: str,
         path: str = "/api/events",
@@ -23,7 +23,8 @@ class Listener:
         method: str = "GET",
         read: bool = True,
     ) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", yard.running.port), PATIENCE_S)
+        port = at if isinstance(at, int) else at.running.port
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
         self.socket.settimeout(2 * PATIENCE_S)
         head = f"{method} {path}{'?' if query else ''}{query} HTTP/1.1\r\nHost: x\r\n{more}"
         head += f"Authorization: Bearer {bearer or token(*(roles or ('admin',)), sub=sub)}\r\n"

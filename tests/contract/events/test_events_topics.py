@@ -177,7 +177,7 @@ def test_an_id_of_another_life_is_answered_by_a_new_snapshot(
 
 def test_who_names_nothing_is_told_everything(own_yard: Callable[..., Yard], listen: Listen) -> None:
     ((name, snapshot),) = listen(own_yard(), "").events()
-    assert (name, set(snapshot)) == ("snapshot", {"now", "overview", "lanes", "fleet", "attention"})
+    assert (name, set(snapshot)) == ("snapshot", {"now", "overview", "lanes", "fleet", "attention", "node"})
 
 
 def test_one_on_which_nothing_happens_tells_the_time(own_yard: Callable[..., Yard], listen: Listen) -> None:
