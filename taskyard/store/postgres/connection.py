@@ -38,6 +38,8 @@ _FENCED: Final = "TY001"
 # Values that are refused: data exceptions, constraints, limits of the program (an index entry that is too long).
 _DATA_CLASSES: Final = ("22", "23", "54")
 _WHERE: Final = re.compile(r"(connection failed: )?connection to server (at|on) .*? failed: |^connection failed: ")
+# The error of a commit, the end of its answers, and the Sync's answer.
+_RESULTS_OF_AN_END: Final = 3
 _GOOD: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
@@ -154,9 +156,21 @@ class Connection:
             else:
                 answers.append([])
             self._result(deadline)  # the end of this statement's answers
-        if self._result(deadline) is None:  # the Sync: only now is it known to be committed
-            raise psycopg.OperationalError("the server closed the connection")
-        return answers, failure
+        late = self._end(deadline)
+        return answers, failure or late
+
+    def _end(self, deadline: float) -> pq.abc.PGresult | None:
+        """Wait until the server has ended the transaction; its failure when it could not be committed after all.
+
+        Only the Sync's own answer tells that. In its place an error may come, and after that nothing at all.
+        """
+        failure: pq.abc.PGresult | None = None
+        for _ in range(_RESULTS_OF_AN_END):
+            result = self._result(deadline)
+            if result is not None and result.status == pq.ExecStatus.PIPELINE_SYNC:
+                return failure
+            failure = failure or result
+        raise psycopg.OperationalError("the server did not say how it ended")
 
     def _result(self, deadline: float) -> pq.abc.PGresult | None:
         while self._server.is_busy():
