@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 
-import { lostSince, state, want } from "../../../taskyard/web/static/core/live.js";
+import { lostSince, reconnect, staleSince, state, topics, want } from "../../../taskyard/web/static/core/live.js";
 
 /** The browser's stream of events, which Node has not: what comes is given it by hand. */
 class Stream extends EventTarget {
@@ -55,4 +55,18 @@ test("a node that cannot serve the stream is asked ever more seldom, and a refus
   assert.ok(lostSince.value > 0);
   mock.timers.tick(60_000);
   assert.equal(made(), before + 1, "nothing is tried before someone signs in");
+});
+
+test("where the node cannot know what happens the figures are of then, until it can", async () => {
+  mock.timers.reset();
+  reconnect();
+  await turn();
+  const stream = Stream.made[Stream.made.length - 1];
+  stream.tell("snapshot", { now: 7000, overview: {}, node: { decides: false } });
+  assert.deepEqual(topics.node.value, { decides: false });
+  stream.tell("stale", { now: 9000, since: 5000 });
+  stream.tell("task", { now: 9500, id: "x" });
+  assert.deepEqual([state.value, staleSince.value], ["stale", 5000]);
+  stream.tell("stale", { now: 9900, since: null });
+  assert.equal(state.value, "live");
 });

@@ -13,8 +13,8 @@ const HIDDEN_MS = 30_000;
 /** Held for longer, the page asks to go on. */
 export const HELD_LONG_MS = 300_000;
 
-/** @typedef {"connecting" | "live" | "held" | "lost"} State */
-/** @typedef {"overview" | "lanes" | "fleet" | "attention"} Topic */
+/** @typedef {"connecting" | "live" | "held" | "stale" | "lost"} State */
+/** @typedef {"overview" | "lanes" | "fleet" | "attention" | "node"} Topic */
 
 const connected = signal(/** @type {"connecting" | "live" | "lost"} */ ("connecting"));
 /** Why the figures stand still: reasons such as `rows selected`; none: they do not. */
@@ -22,6 +22,8 @@ const holds = signal(/** @type {ReadonlySet<string>} */ (new Set()));
 /** Since when the figures are held, and since when the connection is lost (the browser's clock); 0: they are not. */
 export const heldSince = signal(0);
 export const lostSince = signal(0);
+/** As of when the figures are where the node cannot know what happens now (its clock); 0: it can. */
+export const staleSince = signal(0);
 /** When the next try to connect is due (the browser's clock). */
 export const retryAt = signal(0);
 /** How far the node's clock is ahead of the browser's, in ms. */
@@ -33,6 +35,7 @@ export const asOf = signal(0);
 
 export const state = computed(() => {
   if (connected.value === "lost") return "lost";
+  if (staleSince.value) return "stale";
   return holds.value.size ? "held" : connected.value;
 });
 
@@ -42,6 +45,7 @@ export const topics = {
   lanes: signal(/** @type {any} */ (null)),
   fleet: signal(/** @type {any} */ (null)),
   attention: signal(/** @type {any} */ (null)),
+  node: signal(/** @type {any} */ (null)),
 };
 
 /** What has come, shown or held. @type {Record<string, any>} */
@@ -137,6 +141,8 @@ export function reconnect() {
 function wanted() {
   const names = new Set([...wants.values()].flatMap((want) => want.topics));
   const tasks = new Set([...wants.values()].flatMap((want) => want.tasks));
+  // Who tells goes with whatever is told.
+  if (names.size || tasks.size) names.add("node");
   return { names: [...names].sort(), tasks: [...tasks].slice(0, 100).sort() };
 }
 
@@ -163,7 +169,7 @@ function open(path) {
   const opened = new EventSource(at(path));
   stream = opened;
   heard = Date.now();
-  for (const name of ["snapshot", "overview", "lanes", "fleet", "attention", "task", "reset", "tick", "end"]) {
+  for (const name of ["snapshot", "overview", "lanes", "fleet", "attention", "node", "task", "reset", "stale", "tick", "end"]) {
     opened.addEventListener(name, (event) => {
       if (opened === stream) hear(name, JSON.parse(/** @type {MessageEvent} */ (event).data));
     });
@@ -217,10 +223,13 @@ function hear(name, data) {
   live();
   if (typeof data.now === "number") {
     clock(data.now);
-    asOf.value = data.now;
+    if (name !== "stale") asOf.value = data.now;
   }
-  if (name === "snapshot") {
+  if (name === "stale") {
+    staleSince.value = data.since ?? 0;
+  } else if (name === "snapshot") {
     tries = 0;
+    staleSince.value = 0;
     for (const topic of /** @type {Topic[]} */ (Object.keys(topics))) if (data[topic]) put(topic, data[topic]);
   } else if (name === "task") {
     tell(data);

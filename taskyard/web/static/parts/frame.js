@@ -3,7 +3,7 @@
 import { get } from "../core/api.js";
 import { clock, span } from "../core/format.js";
 import { language, t } from "../core/i18n.js";
-import { HELD_LONG_MS, heldSince, lostSince, now, offset, reconnect, release, retryAt, state } from "../core/live.js";
+import { HELD_LONG_MS, heldSince, lostSince, now, offset, reconnect, release, retryAt, staleSince, state, topics } from "../core/live.js";
 import { ended, isAdmin, isUser, session, signOut } from "../core/session.js";
 import { go, route, to } from "../nav.js";
 import { setTheme, theme } from "../prefs.js";
@@ -109,6 +109,7 @@ function Foot({ id, onLanguage }) {
         ${["", "light", "dark"].map((name) => html`<option key=${name} value=${name}>${t(`theme.${name || "auto"}`)}</option>`)}
       </select>
     </label>
+    <${Where} />
     ${
       who &&
       html`<div class="who">
@@ -118,6 +119,14 @@ function Foot({ id, onLanguage }) {
         </button>
       </div>`
     }`;
+}
+
+/** Where there are several nodes: the one that one looks at, and the one that decides. Admins alone know their names. */
+function Where() {
+  const node = topics.node.value;
+  if (!(node?.nodes > 1)) return null;
+  const said = node.decides ? t("frame.node_decides") : node.decider ? t("frame.decider", { node: node.decider }) : t("frame.no_decider");
+  return html`<div class="where" title=${`${node.node}: ${said}`}><code>${node.node}</code><span class="muted">${said}</span></div>`;
 }
 
 /** On a phone: the first pages at the bottom, the others behind More. @param {{onLanguage: (name: string) => void}} props */
@@ -157,6 +166,9 @@ function Notices() {
       <span class="muted">${t("lost.next", { in: span(Math.max(0, retryAt.value - browser)) })}</span>
       <button type="button" class="button" onClick=${reconnect}>${t("lost.now")}</button>
     </div>`;
+  }
+  if (how === "stale") {
+    return html`<div class="notice"><span role="status">${t("stale.since", { at: clock(staleSince.value) })}</span></div>`;
   }
   if (how === "held" && now.value - offset.value - heldSince.value > HELD_LONG_MS) {
     return html`<div class="notice calm">

@@ -2,7 +2,7 @@
 
 import { duration, span } from "../core/format.js";
 import { t } from "../core/i18n.js";
-import { asOf, hold, lostSince, now, release, state } from "../core/live.js";
+import { asOf, hold, lostSince, now, release, staleSince, state } from "../core/live.js";
 import { setQuery } from "../nav.js";
 import { html, useEffect } from "../vendor/preact.js";
 import { Icon } from "./icon.js";
@@ -49,6 +49,10 @@ export function Live() {
   if (how === "lost") {
     const since = span(now.value - lostSince.value);
     return html`<span class="live is-lost"><${Icon} name="lost" size=${12} /><span>${t("live.lost", { since })}</span></span>`;
+  }
+  if (how === "stale") {
+    const since = span(now.value - staleSince.value);
+    return html`<span class="live is-lost"><${Icon} name="held" size=${12} /><span>${t("live.stale", { since })}</span></span>`;
   }
   if (how === "connecting") {
     return html`<span class="live"><${Icon} name="dot" size=${12} /><span>${t("live.connecting")}</span></span>`;
