@@ -397,6 +397,19 @@ def test_a_day_is_dropped_when_nothing_of_it_is_left(store, url):
     assert store.task(tid(first), None) is not None
 
 
+def test_the_day_before_today_is_kept_for_what_comes_late(store, url):
+    ((now,),) = ask(url, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+    yesterday = day_of(now) - DAY_MS
+    for day in (yesterday - DAY_MS, yesterday):
+        ask(url, "SELECT make_day(%s)", day)
+    counted(url, yesterday - DAY_MS)
+    counted(url, yesterday)
+    for _ in range(3):
+        keep_up(store)
+    assert {day - yesterday for day in days(url)} >= {0, DAY_MS, 2 * DAY_MS}
+    assert yesterday - DAY_MS not in days(url)
+
+
 # --- hot tables ------------------------------------------------------------------------------------------------------
 
 

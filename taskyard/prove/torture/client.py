@@ -21,7 +21,7 @@ WORKERS = 160
 AGAIN_S = 0.03
 # No more than so much of the time while the node was away is made up for, in seconds.
 ARREARS_S = 0.25
-SETTLE_S = 60
+SETTLE_S = 180
 ASKED_AT_LAST = 1500
 SKILLS: tuple[list[str], ...] = ([], [], [], [], ["direct"], ["callback"], ["failing"])
 

@@ -22,7 +22,7 @@ from taskyard.prove.torture.node import NodeProcess
 SETTINGS = {"LINGER": "200ms", "RETRY_BUDGET": "1", "TASKYARD_LOG_LEVEL": "warning"}
 SLOTS = 150
 # The client's own limit for settling, and then some.
-LAST_WAIT_S = 100
+LAST_WAIT_S = 300
 
 
 def register(client: httpx.Client, name: str, port: int, **members: object) -> None:

@@ -182,10 +182,11 @@ SELECT d.start FROM day AS d;
 SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
 -- day_empty --
--- The oldest day of which no task is left, of those that end before a time. The server's own count, which may be wrong
--- after a crash, tells where it is worth looking: dead rows that an old snapshot keeps would be passed one by one.
+-- The oldest day of which no task is left, of those that end a day before a time or earlier: another node may still take
+-- in a task that was named just before midnight. The server's own count, which may be wrong after a crash, tells where it
+-- is worth looking: dead rows that an old snapshot keeps would be passed one by one.
 SELECT d.start FROM day AS d
-WHERE d.start + 86400000 <= $1
+WHERE d.start + 2 * 86400000 <= $1
     AND pg_stat_get_live_tuples(to_regclass(partition_of('task', d.start))) = 0
     AND NOT EXISTS (SELECT FROM task AS t WHERE t.id >= d.low AND t.id < d.high)
 ORDER BY d.start LIMIT 1;
