@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -22,6 +21,8 @@ from taskyard.wire.overview import WindowQuery
 TRENDS = {"5m": (5, 60_000), "1h": (12, 300_000), "24h": (24, 3_600_000)}
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
 _MOST, _SERVERS, _SAMPLES = 100, 20, 5
+# What is counted goes into the present hour; of the one before the last commit may be under way.
+_FRESH_HOURS = 1
 # The task itself is wrong.
 _WRONG = (400, 413, 422)
 # So much of a group on one server is that server's trouble; so near to the limit is too near.
@@ -34,64 +35,97 @@ _by_server = msgspec.json.Decoder(dict[str, int]).decode
 _ids = msgspec.json.Decoder(list[str]).decode
 
 
-@dataclass(slots=True)
-class _Group:
+class Group:
     """A group over the hours and owners of a window."""
 
-    latest: FailureRow
-    first_at: int
-    trend: list[int]
-    tasks: int = 0
-    rows: list[FailureRow] = field(default_factory=list)
+    __slots__ = ("_before", "_counts", "_texts", "first_at", "latest", "samples", "tasks", "trend")
+
+    def __init__(self, latest: FailureRow, trend: list[int], before: Group | None = None) -> None:
+        self.latest = latest
+        self.first_at = latest.first_at
+        self.trend = trend
+        self.tasks = 0
+        # Lists of ids as JSON texts, those of the latest hours.
+        self.samples: list[str] = []
+        self._texts: list[str] = []
+        self._counts: dict[str, int] | None = None
+        self._before = before
+
+    def after(self) -> Group:
+        """A group that has all of this one, and will have more; this one stays."""
+        group = Group(self.latest, self.trend.copy(), self)
+        group.first_at, group.tasks, group.samples = self.first_at, self.tasks, self.samples.copy()
+        return group
+
+    def add(self, row: FailureRow, tasks: int, trend: dict[int, int]) -> None:
+        """Take in a row, of which so many tasks and failures are in the window."""
+        if row.last_at >= self.latest.last_at:
+            self.latest = row
+        self.first_at = min(self.first_at, row.first_at)
+        for place, failures in trend.items():
+            self.trend[place] += failures
+        self.tasks += tasks
+        self.samples.append(row.samples)
+        del self.samples[:-_SAMPLES]
+        self._texts.append(row.servers)
 
     @property
     def failures(self) -> int:
         return sum(self.trend)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Its attempts by server, counted when they are asked for first; nothing is added after that."""
+        if self._counts is None:
+            counts = {} if self._before is None else self._before.counts.copy()
+            for text in self._texts:
+                for name, count in _by_server(text).items():
+                    counts[name] = counts.get(name, 0) + count
+            self._counts = counts
+        return self._counts
+
     def servers(self) -> list[tuple[str, int]]:
         """Its attempts by server, the most first; '' stands for those that were not counted each."""
-        counts: dict[str, int] = {}
-        for row in self.rows:
-            for name, count in _by_server(row.servers).items():
-                counts[name] = counts.get(name, 0) + count
-        return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+        return sorted(self.counts.items(), key=lambda entry: (-entry[1], entry[0]))
 
-    def samples(self) -> list[str]:
-        """Its latest tasks."""
-        found = {task_id for row in self.rows[-_SAMPLES:] for task_id in _ids(row.samples)}
+    def latest_tasks(self) -> list[str]:
+        """Some of its tasks."""
+        found = {task_id for text in self.samples for task_id in _ids(text)}
         return sorted(found, reverse=True)[:_SAMPLES]
 
 
-def grouped(rows: Iterable[FailureRow], begin: int, points: int, step: int) -> list[_Group]:
-    """The groups with something in the window, which begins at `begin`; those with most tasks first."""
-    groups: dict[str, _Group] = {}
+Groups = dict[str, Group]
+
+
+def grouped(rows: Iterable[FailureRow], begin: int, points: int, step: int, before: Groups | None = None) -> Groups:
+    """The groups with something in the window, which begins at `begin`, by id.
+
+    `before` are those of hours before the rows' own, which stay as they are.
+    """
+    groups = {} if before is None else {name: group.after() for name, group in before.items()}
     for row in rows:
         tasks, trend = _within(row, begin, points, step)
         if not trend:
             continue
         group = groups.get(row.id)
         if group is None:
-            group = groups[row.id] = _Group(row, row.first_at, [0] * points)
-        if row.last_at >= group.latest.last_at:
-            group.latest = row
-        group.first_at = min(group.first_at, row.first_at)
-        for place, failures in trend.items():
-            group.trend[place] += failures
-        group.tasks += tasks
-        group.rows.append(row)
+            group = groups[row.id] = Group(row, [0] * points)
+        group.add(row, tasks, trend)
+    return groups
+
+
+def ranked(groups: Groups) -> list[Group]:
+    """Those with most tasks first."""
     return sorted(groups.values(), key=lambda group: (-group.tasks, -group.failures, group.latest.id))
 
 
 def _within(row: FailureRow, begin: int, points: int, step: int) -> tuple[int, dict[int, int]]:
     """Of one row: the tasks that ended in the window, and the failures by point of the trend."""
     minutes = _minutes(row.minutes)
-    first = (row.hour * _HOUR_MS - begin) // step
     if step >= _HOUR_MS:  # an hour is of one point
-        return (
-            (row.tasks, {first: sum([failures for _, failures in minutes.values()])})
-            if 0 <= first < points
-            else (0, {})
-        )
+        place = (row.hour * _HOUR_MS - begin) // step
+        inside = 0 <= place < points
+        return (row.tasks, {place: sum([failures for _, failures in minutes.values()])}) if inside else (0, {})
     tasks, trend = 0, dict[int, int]()
     for minute, (ended, failures) in minutes.items():
         place = (row.hour * _HOUR_MS + int(minute) * _MINUTE_MS - begin) // step
@@ -109,9 +143,18 @@ async def failures(call: Call, query: WindowQuery) -> Answer:
     begin = (now // step - points + 1) * step
     registered = sum(view.removing_until is None for view in node.servers())
 
+    first, fresh = begin // _HOUR_MS, now // _HOUR_MS - _FRESH_HOURS
+
+    def over(store: Store) -> Groups:
+        rows = store.figures.failures(owner, first)
+        return grouped((row for row in rows if row.hour < fresh), begin, points, step)
+
     def read(store: Store) -> Failures:
-        rows = store.figures.failures(owner, begin // _HOUR_MS)
-        groups = grouped(rows, begin, points, step)
+        before: Groups = {}
+        if first < fresh:
+            before = node.figures.remember(("failures", owner), begin, lambda: over(store))
+        rows = store.figures.failures(owner, max(first, fresh))
+        groups = ranked(grouped(rows, begin, points, step, before))
         return Failures(
             as_of=now,
             window=window,
@@ -126,7 +169,7 @@ async def failures(call: Call, query: WindowQuery) -> Answer:
     return await node.read(read)
 
 
-def _shown(group: _Group, registered: int) -> FailureGroup:
+def _shown(group: Group, registered: int) -> FailureGroup:
     latest, servers = group.latest, group.servers()
     named = [(name, count) for name, count in servers if name]
     return FailureGroup(
@@ -143,7 +186,7 @@ def _shown(group: _Group, registered: int) -> FailureGroup:
         server_count=len(servers),
         first_at=group.first_at,
         last_at=latest.last_at,
-        samples=group.samples(),
+        samples=group.latest_tasks(),
         advice=_advice(latest, named, sum(count for _, count in servers), registered),
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from taskyard.api.call import Call
 from taskyard.api.operation import Operation
 from taskyard.api.servers import server_id_of, view_of
+from taskyard.api.strips import FleetStrips, Spans, strip_of
 from taskyard.api.windows import POINTS, STEPS, WINDOW, begin_of, points_of
 from taskyard.engine.rows import HealthRow, LoadRow, SeriesRow
 from taskyard.engine.series import COARSE
@@ -30,34 +31,8 @@ from taskyard.wire.overview import WindowQuery
 _CHANGES, _TYPES = 50, 20
 _CHANGES_MOST = 20_000
 _EACH = POINTS // STRIP
-# The letters of a strip, the worst status first.
-_LETTERS = {
-    "offline": "x",
-    "degraded": "d",
-    "maintenance": "m",
-    "draining": "r",
-    "online": "o",
-    "initializing": "i",
-}
-_RANKS = {status: rank for rank, status in enumerate(_LETTERS)}
-_NOBODY = "-"
-_SHOWN = [*_LETTERS.values(), _NOBODY]
-
-
-def strip_of(changes: Sequence[HealthRow], watched: Sequence[bool], begin: int, step: int) -> str:
-    """A letter for each span of `step` ms: the worst status in it, or that nobody watched.
-
-    `changes` of one server by age, those before the window too; `watched` says of each span whether a node decided.
-    """
-    worst = [len(_RANKS)] * len(watched)
-    for place, change in enumerate(changes):
-        until = begin + len(watched) * step if place + 1 == len(changes) else changes[place + 1].at
-        if until <= begin:
-            continue
-        rank = _RANKS[change.status]
-        for number in range(max(0, (change.at - begin) // step), min(len(watched), (until - 1 - begin) // step + 1)):
-            worst[number] = min(worst[number], rank)
-    return "".join([_SHOWN[rank] if seen else _NOBODY for rank, seen in zip(worst, watched, strict=True)])
+# A change that was decided so long ago is in the store, or will never be.
+_SETTLED_MS = 60_000
 
 
 def _watched(store: Store, counting: SeriesRow, begin: int, now: int) -> list[bool]:
@@ -66,18 +41,15 @@ def _watched(store: Store, counting: SeriesRow, begin: int, now: int) -> list[bo
     return [any(point is not None for point in points[first : first + _EACH]) for first in range(0, POINTS, _EACH)]
 
 
-def _sums(stored: Iterable[LoadSum], present: Iterable[LoadRow]) -> dict[str, LoadSum]:
-    """By server: the sums of the spans that are over, and of those that are not."""
-    sums = {row.server_id: row for row in stored}
-    for row in present:
-        old = sums.get(row.server_id, LoadSum(row.server_id, 0, 0, 0, 0))
-        sums[row.server_id] = LoadSum(
-            row.server_id,
-            old.picks + row.picks,
-            old.completed + row.completed,
-            old.failed + row.failed,
-            old.run_ms + row.run_ms,
-        )
+def _sums(parts: Iterable[LoadSum]) -> dict[str, LoadSum]:
+    """By server: the sums of all parts."""
+    sums: dict[str, LoadSum] = {}
+    for part in parts:
+        server_id, picks, completed, failed, run_ms = part
+        old = sums.get(server_id)
+        if old is not None:
+            part = LoadSum(server_id, old[1] + picks, old[2] + completed, old[3] + failed, old[4] + run_ms)
+        sums[server_id] = part
     return sums
 
 
@@ -107,14 +79,14 @@ async def history(call: Call, query: WindowQuery) -> Answer:
     view, step, now = view_of(call, server_id_of(call)), STEPS[query.window or "24h"], node.now()
     begin = begin_of(now, step)
     spans = begin // COARSE * COARSE
-    counting, (at, present) = node.figures.present(step), node.figures.loads()
-    mine = [row for row in present if row.server_id == view.id]
+    counting, at, unfinished = node.figures.present(step), node.figures.loads_since(), node.figures.present_sums()
+    mine = node.figures.load(view.id)
 
     def read(store: Store) -> tuple[list[HealthRow], list[bool], list[LoadRow], dict[str, LoadSum]]:
         loads = [row for row in store.figures.loads(view.id, spans) if row.at != at]
         changes = store.figures.health(begin, view.id, _CHANGES_MOST)
-        sums = _sums(node.figures.load_sums(store, spans, at), present)
-        return changes, _watched(store, counting, begin, now), [*loads, *mine], sums
+        sums = _sums([*node.figures.load_sums(store, spans, at), *unfinished])
+        return changes, _watched(store, counting, begin, now), [*loads, *([] if mine is None else [mine])], sums
 
     changes, watched, loads, sums = await node.read(read)
     shares = _Shares([other for other in node.servers() if other.removing_until is None], sums)
@@ -180,34 +152,38 @@ async def fleet(call: Call, query: WindowQuery) -> Answer:
     step, now = STEPS[window], node.now()
     begin = begin_of(now, step)
     spans = begin // COARSE * COARSE
-    counting, (at, present) = node.figures.present(step), node.figures.loads()
+    counting, at, unfinished = node.figures.present(step), node.figures.loads_since(), node.figures.present_sums()
     views = [view for view in node.servers() if view.removing_until is None]
 
-    def read(store: Store) -> tuple[dict[str, LoadSum], dict[str, str]]:
-        sums = _sums(node.figures.load_sums(store, spans, at), present)
-        watched = _watched(store, counting, begin, now)
-        changes: dict[str, list[HealthRow]] = {}
-        for change in store.figures.health(begin, None, _CHANGES_MOST):
-            changes.setdefault(change.server_id, []).append(change)
-        return sums, {view.id: strip_of(changes.get(view.id, ()), watched, begin, step * _EACH) for view in views}
+    def known(store: Store) -> tuple[int, FleetStrips]:
+        changes = store.figures.health(begin, None, _CHANGES_MOST)
+        return now - _SETTLED_MS, FleetStrips(Spans(begin, step * _EACH, STRIP), changes)
+
+    def read(store: Store) -> tuple[dict[str, LoadSum], list[str]]:
+        sums = _sums([*node.figures.load_sums(store, spans, at), *unfinished])
+        settled, strips = node.figures.remember(("strips", window), begin, lambda: known(store))
+        later = store.figures.changes(max(begin, settled), _CHANGES_MOST)
+        return sums, strips.of([view.id for view in views], later, _watched(store, counting, begin, now))
 
     sums, strips = await node.read(read)
     shares = _Shares(views, sums)
     nothing = LoadSum("", 0, 0, 0, 0)
     loads = [sums.get(view.id, nothing) for view in views]
     since = [node.figures.changes(view.id) for view in views]
+    shown = node.fleet()
+    status = dict(zip(shown.ids, shown.status, strict=True))
     return Fleet(
         as_of=now,
         window=window,
         strip_step=step * _EACH,
         id=[view.id for view in views],
         name=[view.name for view in views],
-        status=[view.status for view in views],
+        status=[status.get(view.id, view.status) for view in views],
         since=[changes[-1].at if changes else None for changes in since],
         active=[view.active for view in views],
         max_concurrent=[view.max_concurrent for view in views],
         weight=[view.weight for view in views],
-        strip=[strips[view.id] for view in views],
+        strip=strips,
         completed=[load.completed for load in loads],
         failed=[load.failed for load in loads],
         average_run_ms=[round(load.run_ms / load.completed) if load.completed else None for load in loads],

@@ -170,6 +170,15 @@ class Service:
             json.dumps(span.outcomes, ensure_ascii=False),
         )
 
-    def present(self) -> list[LoadRow]:
-        """The span that is not over, with all that was taken in so far."""
-        return [self._row(server_id, span) for server_id, span in self._spans.items() if span.slot_ms or span.picks]
+    def sums(self) -> list[tuple[str, int, int, int, int]]:
+        """Of the span that is not over by server: picks, completed and failed attempts, ms of the completed ones."""
+        return [
+            (server_id, span.picks, span.completed, span.failed, span.run_ms)
+            for server_id, span in self._spans.items()
+            if span.slot_ms or span.picks
+        ]
+
+    def present(self, server_id: str) -> LoadRow | None:
+        """A server's span that is not over, with all that was taken in so far."""
+        span = self._spans.get(server_id)
+        return self._row(server_id, span) if span is not None and (span.slot_ms or span.picks) else None

@@ -6,14 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
 
 from taskyard.engine.memory import Memory
 from taskyard.engine.rows import HealthRow, LoadRow, SeriesRow
-from taskyard.engine.series import FINE
+from taskyard.engine.series import COARSE, FINE
 from taskyard.host.views import live_counts
 from taskyard.store.figures import LoadSum
 from taskyard.store.port import Store
+
+T = TypeVar("T")
+# So many of the values that are worked out once in a while are kept; the one asked for least lately goes.
+REMEMBERED = 64
 
 
 class OverviewPoint(NamedTuple):
@@ -73,7 +78,8 @@ class FiguresView:
     def __init__(self, memory: Callable[[], Memory], now: Callable[[], int]) -> None:
         self._memory = memory
         self._now = now
-        self._sums: dict[int, tuple[int, list[LoadSum]]] = {}
+        self._remembered: dict[tuple[object, ...], tuple[int, Any]] = {}
+        self._remembering = Lock()
 
     def point(self) -> OverviewPoint:
         """See `overview_point`."""
@@ -84,21 +90,41 @@ class FiguresView:
         series = self._memory().series
         return series.present(step).row(step)._replace(since=series.since)
 
-    def loads(self) -> tuple[int, list[LoadRow]]:
-        """The servers' spans that are not over, and when these began."""
-        service = self._memory().service
-        return service.at, service.present()
+    def load(self, server_id: str) -> LoadRow | None:
+        """A server's span that is not over; `None` when nothing is known of it yet."""
+        return self._memory().service.present(server_id)
+
+    def loads_since(self) -> int:
+        """When the servers' spans that are not over began."""
+        return self._memory().service.at
+
+    def present_sums(self) -> list[LoadSum]:
+        """Of each server what the span that is not over has so far."""
+        return [LoadSum(*sums) for sums in self._memory().service.sums()]
 
     def load_sums(self, store: Store, begin: int, end: int) -> list[LoadSum]:
-        """The sums of each server's spans that are over, kept until another one is; on a reader's thread.
+        """The sums of each server's spans from `begin` on that were over at `end`; on a reader's thread.
 
-        Raises `StoreError`.
+        A server may be there twice. All but the last span are read once, when another one is over: of the last one the
+        commit may be under way. Raises `StoreError`.
         """
-        length = end - begin
-        kept = self._sums.get(length)
-        if kept is None or kept[0] != end:
-            kept = self._sums[length] = end, store.figures.load_sums(begin, end)
-        return kept[1]
+        last = max(begin, end - COARSE)
+        earlier = self.remember(("loads", end - begin), last, lambda: store.figures.load_sums(begin, last))
+        return [*earlier, *store.figures.load_sums(last, end)]
+
+    def remember(self, key: tuple[object, ...], moment: int, make: Callable[[], T]) -> T:
+        """What was made for this key and moment, made now if it was for another one; on any thread."""
+        with self._remembering:
+            kept = self._remembered.get(key)
+        if kept is None or kept[0] != moment:
+            kept = moment, make()
+        with self._remembering:
+            self._remembered.pop(key, None)
+            self._remembered[key] = kept
+            if len(self._remembered) > REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+        value: T = kept[1]
+        return value
 
     def slots(self) -> tuple[int, int]:
         """Slots in use, and all slots, of the servers that may be given tasks."""

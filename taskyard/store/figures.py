@@ -74,18 +74,21 @@ class Figures:
         Of more than `most` from then on the newest are given.
         """
         if server_id is None:
-            before, newest = self._rows("health_before", (begin,)), self._rows("health_of_all", (begin, most))
-        else:
-            before = self._rows("health_before_of", (server_id, begin))
-            newest = self._rows("health_of", (server_id, begin, most))
+            return [*map(HealthRow._make, self._rows("health_before", (begin,))), *self.changes(begin, most)]
+        before = self._rows("health_before_of", (server_id, begin))
+        newest = self._rows("health_of", (server_id, begin, most))
         return [HealthRow._make(row) for row in (*before, *reversed(newest))]
+
+    def changes(self, begin: int, most: int) -> list[HealthRow]:
+        """The changes of all servers' status from a time on, by age; of more than `most` the newest."""
+        return [HealthRow._make(row) for row in reversed(self._rows("health_of_all", (begin, most)))]
 
     def loads(self, server_id: str, begin: int) -> list[LoadRow]:
         """A server's spans that began from a time on, the oldest first."""
         return [LoadRow._make(row) for row in self._rows("loads_of", (server_id, begin))]
 
     def load_sums(self, begin: int, end: int) -> list[LoadSum]:
-        """The sums of each server's spans that began from `begin` on and before `end`."""
+        """The sums of each registered server's spans that began from `begin` on and before `end`."""
         return [LoadSum._make(row) for row in self._rows("load_sums", (begin, end))]
 
     def audit(self, who: str | None, target: str | None, before: int | None, most: int) -> list[tuple[int, AuditRow]]:

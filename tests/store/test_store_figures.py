@@ -105,9 +105,9 @@ def test_health_is_read_from_the_change_before(store):
     assert sorted(store.recover(1).health) == sorted([changes[2], other])
 
 
-def test_loads_are_summed_by_server(store):
+def test_loads_are_summed_by_server_that_is_registered(store):
     rows = [load_row(server, T0 + n) for n in range(3) for server in ("s1", "s2")]
-    store.commit(plan(loads=rows))
+    store.commit(plan(servers=[server_row("s1"), server_row("s2")], loads=[*rows, load_row("gone", T0)]))
     store.commit(plan(loads=[rows[0]._replace(picks=100)]))
     figures = store.figures
     assert [row.picks for row in figures.loads("s1", T0)] == [100, 3, 3]

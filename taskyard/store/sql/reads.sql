@@ -120,9 +120,9 @@ SELECT h.* FROM server AS s JOIN server_health AS h ON h.server_id = s.id
 SELECT l.* FROM server_load AS l WHERE l.server_id = ? AND l.at >= ? ORDER BY l.at;
 
 -- load_sums --
--- The sums of each server's spans from a time on and before another.
-SELECT l.server_id, sum(l.picks), sum(l.completed), sum(l.failed), sum(l.run_ms)
-FROM server_load AS l WHERE l.at >= ? AND l.at < ? GROUP BY +l.server_id;
+-- The sums of each registered server's spans from a time on and before another.
+SELECT s.id, sum(l.picks), sum(l.completed), sum(l.failed), sum(l.run_ms)
+FROM server AS s CROSS JOIN server_load AS l ON l.server_id = s.id AND l.at >= ? AND l.at < ? GROUP BY s.id;
 
 -- audit_of_all --
 -- Audit rows below an id, the newest first.

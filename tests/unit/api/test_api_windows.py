@@ -1,9 +1,14 @@
 """Points of a window and strips of health: a gap is a gap, and what was still is still."""
 
-from taskyard.api.history import strip_of
+import random
+
+import pytest
+
+from taskyard.api.strips import FleetStrips, Spans, strip_of
 from taskyard.api.windows import POINTS, begin_of, points_of
 from taskyard.engine.rows import HealthRow, SeriesRow
 
+STATUSES = ("online", "offline", "degraded", "maintenance", "draining", "initializing")
 STEP = 1_000
 NOW = 1_760_000_000_500
 BEGIN = begin_of(NOW, STEP)
@@ -63,3 +68,22 @@ def test_where_nobody_looked_there_is_no_letter() -> None:
     assert strip() == "------"
     assert strip((250, "online")) == "--oooo"
     assert strip((0, "online"), watched="ynnyyn") == "o--oo-"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_strips_that_are_kept_and_what_came_since_are_those_of_all_changes(seed: int) -> None:
+    chance = random.Random(seed)
+    servers = [f"gpu-{number}" for number in range(5)]
+    changes = [
+        HealthRow(chance.choice(servers), at, chance.choice(STATUSES), None)
+        for at in sorted(chance.sample(range(900, 1_600), k=40))
+    ]
+    watched = [chance.random() < 0.9 for _ in range(6)]
+    known, overlap = sorted(chance.choices(range(len(changes)), k=2), reverse=True)
+    kept = FleetStrips(Spans(1000, 100, 6), changes[:known])
+    for _ in range(2):
+        found = kept.of(servers, changes[overlap:], watched)
+        assert found == [
+            strip_of([change for change in changes if change.server_id == server], watched, 1000, 100)
+            for server in servers
+        ]

@@ -133,10 +133,11 @@ SELECT h.* FROM server AS s JOIN server_health AS h ON h.server_id = s.id
 SELECT l.* FROM server_load AS l WHERE l.server_id = $1 AND l.at >= $2 ORDER BY l.at;
 
 -- load_sums --
--- The sums of each server's spans from a time on and before another.
+-- The sums of each registered server's spans from a time on and before another.
 SELECT
     l.server_id, sum(l.picks)::bigint, sum(l.completed)::bigint, sum(l.failed)::bigint, sum(l.run_ms)::bigint
-FROM server_load AS l WHERE l.at >= $1 AND l.at < $2 GROUP BY l.server_id;
+FROM server_load AS l WHERE l.at >= $1 AND l.at < $2 AND EXISTS (SELECT 1 FROM server AS s WHERE s.id = l.server_id)
+GROUP BY l.server_id;
 
 -- audit_of_all --
 -- Audit rows below an id, the newest first.
