@@ -13,7 +13,7 @@ NOW = 489_000 * HOUR_MS + 1_234_567
 
 
 def row(chance: random.Random, owner: str, hour: int, group: int) -> FailureRow:
-    minutes = {str(minute): [chance.randrange(3), chance.randrange(1, 4)] for minute in chance.sample(range(60), k=5)}
+    minutes = {str(minute): [chance.randrange(3), chance.randrange(1, 4)] for minute in chance.sample(range(60), k=40)}
     servers = {f"gpu-{number}": chance.randrange(1, 9) for number in chance.sample(range(9), k=3)}
     at = hour * HOUR_MS + chance.randrange(HOUR_MS)
     return FailureRow(
