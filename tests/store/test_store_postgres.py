@@ -11,8 +11,9 @@ import psycopg
 import pytest
 
 from taskyard.engine.plan import Lookup, Plan, Writes
+from taskyard.prove.processes import Trouble
 from taskyard.store.port import BadData, NotDeciding, OutcomeUnknown, StoreError, TaskQuery
-from taskyard.store.postgres import lease
+from taskyard.store.postgres import lease, sizes
 from taskyard.store.postgres import store as store_module
 from taskyard.store.postgres.days import DAY_MS, day_of
 from taskyard.store.postgres.holder import is_dead, new_holder
@@ -83,6 +84,32 @@ def test_a_second_one_waits_while_the_first_lives(url):
         assert second.task(tid(1), None) == first.task(tid(1), None)
         first.commit(SETTING)
         assert settings(first) == {"a": "b"}
+
+
+@pytest.mark.usefixtures("short_lease")
+def test_measuring_the_database_keeps_no_beat_waiting(url, monkeypatch):
+    """Its size waits for the lock of a table; the lease is told to live meanwhile."""
+    monkeypatch.setattr(sizes, "EVERY_S", 0.01)
+
+    def measuring():
+        return ask(
+            url,
+            "SELECT a.pid, a.query_start FROM pg_stat_activity AS a JOIN pg_locks AS l ON l.pid = a.pid "
+            "WHERE NOT l.granted AND a.query ~ 'pg_total_relation_size'",
+        )
+
+    with closing(PostgresStore(url)), psycopg.connect(url) as blocking:
+        blocking.execute("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
+
+        def told_meanwhile():
+            waiting, told = measuring(), lives(url)
+            if not waiting:
+                return False
+            with suppress(Trouble):
+                until(lambda: lives(url) > told, 3)
+            return lives(url) > told and measuring() == waiting
+
+        until(told_meanwhile, what="nobody tells of the lease while the size is measured")
 
 
 def lives(url):

@@ -1,7 +1,8 @@
 """What nodes tell each other through PostgreSQL: each line once and in order, one task a key, letters for who lives."""
 
 import asyncio
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from random import Random
 
 import psycopg
@@ -29,11 +30,14 @@ from taskyard.host.nodes.threads import Threads
 from taskyard.host.storage import Storage
 from taskyard.host.waiters import Waiters
 from taskyard.settings import Settings
+from taskyard.store.move.server_source import ServerSource
+from taskyard.store.move.sides import Mark
 from taskyard.store.nodes import KeyTaken, Line, NodeRow
-from taskyard.store.port import NotDeciding, OutcomeUnknown
+from taskyard.store.port import NotDeciding, OutcomeUnknown, StoreError, Unusable
 from taskyard.store.postgres.store import PostgresStore
 from tests.store.making import T0, ended_task, key_row, new_task, plan, tid
 from tests.support import aio
+from tests.support.nodes import until
 from tests.support.postgres import empty
 
 SETTINGS = Settings()
@@ -356,7 +360,7 @@ def test_a_node_that_leaves_has_stored_all_before(two, database):
             with psycopg.connect(database) as blocking:
                 blocking.execute("LOCK TABLE inbox IN SHARE MODE")
                 intake.tell(end(1, 1))
-                await aio.until(lambda: waits_for_a_lock(database))
+                await aio.until(lambda: waiting_for_locks(database) == 1)
                 leaving = asyncio.create_task(intake.stop(0))
                 done, _ = await asyncio.wait([leaving], timeout=0.1)
                 assert not done
@@ -367,10 +371,50 @@ def test_a_node_that_leaves_has_stored_all_before(two, database):
     assert other.nodes.ends_reported() == {(tid(1), 1)}
 
 
-def waits_for_a_lock(database):
+def waiting_for_locks(database):
     with psycopg.connect(database) as connection:
-        ((count,),) = connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return count > 0
+        ((count,),) = connection.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+        return count
+
+
+@pytest.fixture
+def leaving(two, database):
+    """A database that `taskyard move` is about to leave, and a node that has started on it in that very moment."""
+    decider, other = two
+    decider.hand_over()
+    with closing(ServerSource(database, ())) as source:
+        source.hold()
+        yield source, other.nodes
+
+
+def test_a_node_that_starts_as_a_move_begins_takes_nothing_in(leaving):
+    source, nodes = leaving
+    source.begin(Mark("m", "elsewhere", T0))
+    for call in (lambda: nodes.beat(NodeRow("n", *"nuv", *4 * [0], "{}", 0)), lambda: taken_in(nodes)):
+        with pytest.raises(StoreError, match="moved elsewhere"):
+            call()
+    assert nodes.writers() == []
+    source.release()
+    taken_in(nodes)
+
+
+def taken_in(nodes):
+    nodes.take_in(Writes(), [Line(nodes.id, 1, "Ended", tid(1), 1, "{}")])
+
+
+def test_a_move_does_not_begin_over_what_is_just_being_taken_in(leaving, database):
+    source, nodes = leaving
+    with ThreadPoolExecutor(2) as pool:
+        with psycopg.connect(database) as blocking:
+            blocking.execute("LOCK TABLE inbox IN SHARE MODE")
+            taking = pool.submit(taken_in, nodes)
+            until(lambda: waiting_for_locks(database) == 1)
+            beginning = pool.submit(source.begin, Mark("m", "elsewhere", T0))
+            until(lambda: waiting_for_locks(database) == 2 or beginning.done())
+        taking.result(60)
+        with pytest.raises(Unusable, match="1 things that nodes took in"):
+            beginning.result(60)
+    nodes.beat(NodeRow("n", *"nuv", *4 * [0], "{}", 0))  # the mark is not there
 
 
 def test_a_decider_that_takes_no_turns_any_more_hands_over(two):

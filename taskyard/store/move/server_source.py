@@ -26,6 +26,7 @@ class ServerSource(Server):
     def begin(self, mark: Mark) -> None:
         """Mark it. Raises `Unusable` when a submission or a callback still waits for a decider."""
         with self._transaction():
+            self._rows(SERVER["end_taking"])
             self._connection.execute(QUERIES["roll_up"].sql)
             _, waiting = self._row(SERVER["left"])
             if waiting:

@@ -33,8 +33,9 @@ _DEFAULTS: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
 }
-# Our own code of an error, raised by `prove_epoch`: another node decides.
+# Our own codes of errors: of `prove_epoch`, another node decides; of `check_place`, nobody works on this database.
 _FENCED: Final = "TY001"
+_MOVED: Final = "TY003"
 # Values that are refused: data exceptions, constraints, limits of the program (an index entry that is too long).
 _DATA_CLASSES: Final = ("22", "23", "54")
 _WHERE: Final = re.compile(r"(connection failed: )?connection to server (at|on) .*? failed: |^connection failed: ")
@@ -87,6 +88,8 @@ def write_failure(error: Lost | Failed) -> StoreError:
         return BadData("the store refuses a value (" + str(error) + ")")
     if isinstance(error, Failed) and error.sqlstate == _FENCED:
         return OutcomeUnknown(str(error))
+    if isinstance(error, Failed) and error.sqlstate == _MOVED:
+        return StoreError(str(error))
     return OutcomeUnknown("the database cannot be written (" + str(error) + ")")
 
 

@@ -26,8 +26,6 @@ _TELL_S: Final = 1.0
 _LIMIT_S: Final = 4.0
 # Taking may have to end a turn of another that is stuck, which is waited for for two seconds.
 _TAKE_LIMIT_S: Final = 10.0
-# Every so many beats the sizes are measured anew.
-_SIZES_EVERY: Final = 30
 
 
 class Lease:
@@ -36,16 +34,14 @@ class Lease:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self.holder = new_holder()
         self.epoch = 0
-        self.size = 0  # bytes of the database; 0 until it was measured
         self._connect = connect
         self._connection: Connection | None = None
         self._kept = True
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-lease", daemon=True)
 
-    def start(self, connection: Connection) -> None:
+    def start(self) -> None:
         """Begin to tell that the decider lives, whenever this process is it."""
-        self._measure(connection)
         self._thread.start()
 
     def take(self, connection: Connection) -> None:
@@ -80,24 +76,17 @@ class Lease:
             self._connection.close()
 
     def _run(self) -> None:
-        beats = 1
         while not self._stopped.wait(_TELL_S):
             try:
-                self._tell(measure=beats % _SIZES_EVERY == 0)
+                self._tell()
             except (Lost, Failed, StoreError):
                 # The next turn finds out and says so; here it is tried again.
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None
-            beats += 1
 
-    def _tell(self, *, measure: bool) -> None:
+    def _tell(self) -> None:
         if self._connection is None:
             self._connection = self._connect()
         if self._kept:
             self._connection.exchange([QUERIES["keep_lease"].with_values((self.epoch, LASTS_MS))], _LIMIT_S)
-        if measure:
-            self._measure(self._connection)
-
-    def _measure(self, connection: Connection) -> None:
-        (((self.size,),),) = connection.exchange([QUERIES["size"].with_values(())], _LIMIT_S)

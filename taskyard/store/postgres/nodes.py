@@ -72,8 +72,9 @@ class Nodes:
 
     def beat(self, row: NodeRow) -> Seen:
         """Say that this node lives, and see who else does."""
-        calls = [QUERIES["node_beat"].with_values(row[:-1]), *(QUERIES[name].with_values(()) for name in _LOOK)]
-        ((anew,),), ((decider, epoch, now),), nodes = self._change(self._beats, calls)
+        look = [QUERIES[name].with_values(()) for name in _LOOK]
+        calls = [QUERIES["check_place"].with_values(()), QUERIES["node_beat"].with_values(row[:-1]), *look]
+        _, ((anew,),), ((decider, epoch, now),), nodes = self._change(self._beats, calls)
         return Seen(bool(anew), now, decider, epoch, [NodeRow._make(node) for node in nodes])
 
     def now(self) -> int:
@@ -100,8 +101,8 @@ class Nodes:
     def take_in(self, writes: Writes, lines: Sequence[Line]) -> None:
         """Store tasks and lines in one durable transaction. Raises `KeyTaken`, `BadData` or `OutcomeUnknown`."""
         missing = self._days.missing(writes)
-        calls = [QUERIES["make_day"].with_values((day,)) for day in sorted(missing)]
-        calls.append(QUERIES["begin_taking"].with_values(()))
+        calls = [QUERIES["begin_taking"].with_values(())]
+        calls += [QUERIES["make_day"].with_values((day,)) for day in sorted(missing)]
         # In one order, so that two nodes never wait for each other.
         keys, writes.keys = sorted(writes.keys), []
         if keys:

@@ -23,6 +23,7 @@ from taskyard.store.postgres.nodes import Nodes
 from taskyard.store.postgres.queries import QUERIES, Call
 from taskyard.store.postgres.readers import START_LIMIT_S, Readers, State
 from taskyard.store.postgres.records import records
+from taskyard.store.postgres.sizes import Sizes
 from taskyard.store.postgres.start import read_snapshot
 from taskyard.store.postgres.sweep import Sweep
 
@@ -45,6 +46,7 @@ class PostgresStore:
         self._readers = Readers(self._connect)
         self._lease = Lease(self._connect)
         self.nodes = Nodes(self._lease.holder, self._connect)
+        self._sizes = Sizes(self._size)
         self._closed = False
         self._waits = False  # for the lease that another node has
         self._failure: str | None = None
@@ -54,10 +56,11 @@ class PostgresStore:
                 with suppress(NotDeciding):  # `recover` says so
                     self._lease.take(self._writer)
                 self._look_at_days()
-                self._lease.start(self._writer)
+                self._lease.start()
         except BaseException:
             self._writer.close()
             raise
+        self._sizes.start()
 
     def _connect(self) -> Connection:
         return Connection(self._url)
@@ -283,13 +286,18 @@ class PostgresStore:
 
     def sizes(self) -> dict[str, int]:
         """Sizes in bytes, measured now and then: "database"."""
-        return {"database": self._lease.size}
+        return {"database": self._sizes.database}
+
+    def _size(self) -> int:
+        ((size,),) = self._readers.rows("size")
+        return int(size)
 
     def close(self) -> None:
         """Hand the lease over and release everything; calls after it are errors."""
         if self._closed:
             return
         self._closed = True
+        self._sizes.stop()
         self._readers.close()
         self.nodes.close()
         self._lease.stop()

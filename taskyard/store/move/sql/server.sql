@@ -114,6 +114,10 @@ RETURNING 1;
 -- Any node may take it now.
 UPDATE lease SET node = '' WHERE name = 'decider' AND node = %s;
 
+-- end_taking --
+-- Wait for what nodes take in just now; what they begin from now on waits for the end of this transaction.
+SELECT pg_advisory_xact_lock(lock_key('taking'));
+
 -- left --
 -- What the tables that are moved do not hold yet: counters to be rolled up, and what waits for a decider.
 SELECT

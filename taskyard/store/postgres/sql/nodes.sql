@@ -9,6 +9,10 @@ ON CONFLICT (id) DO UPDATE SET
     figures = excluded.figures, url = excluded.url
 RETURNING (xmax = 0)::int;
 
+-- check_place --
+-- Fail when the database is moved elsewhere.
+SELECT check_place();
+
 -- nodes --
 -- All nodes, each with the ms since it was last seen.
 SELECT
