@@ -75,6 +75,10 @@ class Verifier:
         self._now = now
         self._kept: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
 
+    def left_s(self, who: Principal) -> int:
+        """For how many seconds more somebody's token is good, and 1 at least."""
+        return max(1, int(who.expires_s - self._now()))
+
     def verify(self, token: str) -> Principal:
         """Whose token it is. Raises BadToken (401) or NoRole (403)."""
         if len(token) > MAX_TOKEN_BYTES:

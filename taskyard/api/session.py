@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from taskyard.api.call import Call, Problem
 from taskyard.api.operation import ANYONE, NO_QUERY, NoQuery, Operation, any_node
 from taskyard.api.origin import FOREIGN, check_change, encrypted, local
@@ -55,8 +53,7 @@ def operations(verifier: Verifier) -> list[Operation]:
             raise Problem(FORBIDDEN, f"{none}; ask for one that has") from None
         if len(token) > _COOKIE_MOST:
             raise Problem(BAD_REQUEST, f"token: longer than {_COOKIE_MOST} characters, more than a browser keeps")
-        left = max(1, int(who.expires_s - time.time()))
-        call.headers += [(b"set-cookie", cookie) for cookie in keep_session(token, left, secure=secure)]
+        call.headers += [(b"set-cookie", cookie) for cookie in keep_session(token, verifier.left_s(who), secure=secure)]
         return shown(who)
 
     return [
