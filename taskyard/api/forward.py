@@ -7,6 +7,7 @@ they belong to one yard by a token that is derived from the secret key. No call 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from taskyard.api.call import Call, Reply
 from taskyard.api.operation import Operation
 from taskyard.api.problems import BAD_REQUEST, UNAUTHORIZED, Header, Problem
 from taskyard.api.request import Request, Response
+from taskyard.api.waited import wait_of, waited
 from taskyard.host.errors import Unavailable
 from taskyard.host.port import Decider, NodePort
 from taskyard.web.cookies import session_of
@@ -46,7 +48,7 @@ _OWN: Final = frozenset(
 
 
 class Passed(msgspec.Struct, frozen=True, array_like=True):
-    """A call on its way to the decider."""
+    """A call on its way to the decider; without `waits` its own node waits for the end of the task that it submits."""
 
     method: str
     path: str
@@ -54,6 +56,7 @@ class Passed(msgspec.Struct, frozen=True, array_like=True):
     headers: dict[bytes, bytes]
     body: bytes
     peer: str
+    waits: bool = True
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True):
@@ -73,11 +76,22 @@ async def forward(call: Call, decider: Decider, operation: Operation) -> Reply:
     """Have the decider answer. Raises `Unavailable` when there is none, or it does not answer."""
     if decider.url is None:
         raise Unavailable("no node decides now", RETRY_AFTER_MS)
-    request, node = call.request, call.node
-    raw = b""
+    node, url = call.node, decider.url + PATH
     if operation.has_body:
         limit = node.settings.result_max_bytes if operation.results else node.settings.body_max_bytes
-        raw = await read_body(request, limit, node, node.settings.budget_wait)
+        call.raw = await read_body(call.request, limit, node, node.settings.budget_wait)
+    try:
+        wait = wait_of(call.raw, node.settings.sync_wait_max) if operation.waits else None
+        if wait is None:
+            return await _pass_on(call, url, waits=True)
+        return await waited(call, wait, partial(_pass_on, call, url, waits=False))
+    finally:
+        call.let_go()
+
+
+async def _pass_on(call: Call, url: str, *, waits: bool) -> Reply:
+    """The decider's answer to a call whose body is read, which is let go of. Raises `Unavailable`."""
+    request, node = call.request, call.node
     try:
         headers = {name: value for name, value in request.headers.items() if name not in _NOT_PASSED}
         headers[b"x-request-id"] = call.request_id.encode()
@@ -85,13 +99,13 @@ async def forward(call: Call, decider: Decider, operation: Operation) -> Reply:
         if b"authorization" not in headers and (token := session_of(cookie, secure_only=secure_only)):
             # A page's call: that it came from a page of ours was seen here.
             headers[b"authorization"] = b"Bearer " + token.encode()
-        passed = Passed(request.method, request.path, request.query, headers, raw, request.peer)
+        passed = Passed(request.method, request.path, request.query, headers, call.raw, request.peer, waits)
         limit_ms = LIMIT_MS + node.settings.sync_wait_max
-        answer = _answered(await node.call_decider(decider.url + PATH, _encode(passed), limit_ms))
+        answer = _answered(await node.call_decider(url, _encode(passed), limit_ms))
     except msgspec.MsgspecError as error:
         raise Unavailable("the node that decides is of another version", RETRY_AFTER_MS) from error
     finally:
-        node.release(len(raw))
+        call.let_go()
     lines = [_split(line) for line in answer.head.split(b"\r\n") if line]
     content = next((value for name, value in lines if name == b"content-type"), b"application/json")
     kept = tuple(header for header in lines if header[0] not in _OWN)
@@ -127,6 +141,7 @@ async def answer(
     finally:
         node.release(len(raw))
     inner = Request(passed.method, passed.path, passed.query, passed.headers, passed.peer, lambda: None, lambda: None)
+    inner.waits = passed.waits
     if passed.body:
         inner.feed(passed.body)
     inner.finish()

@@ -44,7 +44,7 @@ def any_node(decider: Decider, who: Principal) -> bool:
 
 def any_with_room(decider: Decider, who: Principal) -> bool:
     """Every node takes tasks in; near a limit the decider, which counts them."""
-    return not decider.careful
+    return not (decider.careful or who.sub in decider.owners)
 
 
 def backends_word(decider: Decider, who: Principal) -> bool:
@@ -68,7 +68,8 @@ class Operation:
     them. `roles` is `None` when no token is needed. `takes` reads the body (POST, PUT, PATCH) or else the query.
     `before` runs before the body is read, `too_large` when the body is over the limit (a result's, with `results`).
     `errors` are the status codes beyond those that every call can have, with what they mean here. `anywhere` says
-    whether a node that does not decide answers it itself; all else under /api is passed on to the one that does.
+    whether a node that does not decide answers it itself; all else under /api is passed on to the one that does. With
+    `waits` its caller may ask to wait for the end of the task that it submits.
     """
 
     method: str
@@ -91,6 +92,7 @@ class Operation:
     hidden: bool = False
     upgrades: bool = False
     anywhere: Callable[[Decider, Principal], bool] = decider_alone
+    waits: bool = False
 
     @property
     def is_the_nodes(self) -> bool:

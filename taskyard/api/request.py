@@ -28,7 +28,8 @@ class Request:
 
     `headers` have lower-case names; one that comes twice is one list. `query` is as sent, `path` without
     percent signs. `on_wait` is called when the body is waited for, `on_take` when some of it was taken. `old`: the
-    client speaks HTTP/1.0; `upgrade`: it wants the connection to become a WebSocket.
+    client speaks HTTP/1.0; `upgrade`: it wants the connection to become a WebSocket; `waits`:
+    it may wait for a task's end here.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Request:
         "peer",
         "query",
         "upgrade",
+        "waits",
         "whole",
     )
 
@@ -69,6 +71,7 @@ class Request:
         self.on_take = on_take
         self.keep = False  # whether the client wants to keep the connection
         self.old = self.upgrade = False
+        self.waits = True
         self.whole = False  # whether all of the body has come
         self.gone = False  # whether the client has left
         self.held = 0  # bytes of the body that came and were not taken

@@ -167,7 +167,7 @@ async def submit(call: Call, body: Submission) -> Answer:
     headers = call.request_headers
     hops = _hops(call) if b"x-taskyard-hops" in headers else 0
     fact = fact_of(call, body, call.raw, _key(call, body.idempotency_key), hops)
-    if body.is_async is False:
+    if body.is_async is False and call.request.waits:
         wait = body.wait
         del body
         return await _submit_and_wait(call, fact, wait)
@@ -297,6 +297,7 @@ OPERATIONS = (
             ),
         ),
         anywhere=any_with_room,
+        waits=True,
     ),
     Operation(
         method="POST",

@@ -190,11 +190,20 @@ class Memory:
         others = len(lanes) - (known is not None and lanes.get(known.id) is known)
         return None if others < self.limits.max_lanes else "MAX_LANES"
 
-    def near_lanes(self, share: float) -> bool:
-        """Whether an owner, or all together, have come to this share of the lanes they may have."""
-        most = max(self._lanes_made.values(), default=0)
-        limits = self.limits
-        return most >= share * limits.max_lanes_per_sub or len(self.fleet.lanes) >= share * limits.max_lanes
+    def is_near_full(self, share: float) -> bool:
+        """Whether all owners together have come to this share of the queued tasks, or of the lanes, that may be."""
+        limits, lanes = self.limits, self.fleet.lanes
+        most = share * limits.max_lanes
+        return self.queued >= share * limits.max_queued or (
+            len(lanes) >= most and sum(lane.queued > 0 for lane in lanes.values()) >= most
+        )
+
+    def owners_near_full(self, share: float) -> list[str]:
+        """The owners that have come to this share of the queued tasks, or of the lanes, that one may have."""
+        queued, lanes = share * self.limits.max_queued_per_sub, share * self.limits.max_lanes_per_sub
+        near = {owner for owner, count in self.queued_by_owner.items() if count >= queued}
+        near.update(owner for owner, count in self._lanes_made.items() if count >= lanes)
+        return sorted(near)
 
     def lane_made(self, lane: Lane, owner: str) -> None:
         """A lane without queued tasks is about to have one."""

@@ -131,9 +131,7 @@ class Front:
     def decider(self) -> Decider | None:
         """See `NodePort.decider`."""
         nodes = self._nodes
-        if nodes is None or nodes.deciding:
-            return None
-        return Decider(nodes.members.decider_url, nodes.careful())
+        return None if nodes is None or nodes.deciding else nodes.decider
 
     @property
     def decides(self) -> bool:

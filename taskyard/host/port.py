@@ -128,11 +128,12 @@ class End(NamedTuple):
 
 
 class Decider(NamedTuple):
-    """The node that decides while this one does not: its URL (`None`: unknown), and whether it should be asked to take
-    submissions too, since a limit is near."""
+    """The node that decides while this one does not: its URL (`None`: unknown), and whose submissions it should take
+    itself, since a limit is near: everybody's (`careful`), or those of `owners`."""
 
     url: str | None
     careful: bool
+    owners: frozenset[str] = frozenset()
 
 
 class NodeView(NamedTuple):

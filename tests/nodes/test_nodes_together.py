@@ -72,6 +72,47 @@ def test_each_node_takes_tasks_shows_them_and_passes_on_what_only_the_decider_kn
             assert httpx.post(f"{nodes.nodes[decider].url}/internal/{door}", headers=token).status_code == 401
 
 
+def test_who_waits_near_a_limit_keeps_nobody_else_from_the_decider(nodes: Yard, served: Backend) -> None:
+    decider, (one, _) = nodes.decider(), nodes.others()
+    quick = {"type": "quick", "payload": {}, "async": False, "wait": 60_000} | served.only
+    with nodes.nodes[one].client("user", sub=f"bob {served.name}") as bob:
+        waiting = {"type": "quick", "payload": {}, "capabilities": ["none has this"]}
+        assert bob.post("/api/tasks", json={"tasks": [waiting] * 36}).status_code == 200
+
+        def sender(client: httpx.Client) -> int:
+            """The port of the node that sends a task for whose end a client waits: the one that took it in."""
+            answer = client.post("/api/task", json=quick, timeout=90)
+            assert (answer.status_code, answer.json()["status"]) == (200, "COMPLETED"), answer.text
+            (order,) = served.orders(answer.json()["id"])
+            return httpx.URL(order["callback_url"]).port or 0
+
+        # Near his limit his tasks are for the decider to take in, who counts them; those of others are not.
+        until(lambda: sender(bob) == nodes.nodes[decider].port, what="his submissions are not passed on")
+        assert sender(nodes.client(one)) == nodes.nodes[one].port
+        # More of them wait than calls may be passed on at once, and others are passed on meanwhile.
+        with ThreadPoolExecutor(3) as pool:
+            held = [pool.submit(bob.post, "/api/task", json=quick | {"type": "held"}, timeout=90) for _ in range(3)]
+            try:
+                until(lambda: sum(order["request"]["type"] == "held" for order in list(served.got)) == 3)
+                assert nodes.client(one).get("/api/servers").status_code == 200
+                assert not any(answer.done() for answer in held)
+            finally:
+                served.let_go.set()
+            answers = [answer.result(120) for answer in held]
+        assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(200, "COMPLETED")] * 3
+        # The same under a key, and without waiting.
+        keyed = quick | {"idempotencyKey": served.name}
+        first, again = (bob.post("/api/task", json=keyed, timeout=90) for _ in range(2))
+        assert first.json()["id"] == again.json()["id"]
+        assert (again.json()["status"], again.headers["idempotent-replayed"]) == ("COMPLETED", "true")
+        assert bob.post("/api/task", json=quick | {"wait": 0}).json()["status"] in (
+            "PENDING",
+            "PROCESSING",
+            "COMPLETED",
+        )
+        assert bob.post("/api/task", json=quick | {"wait": "long"}).status_code == 400
+
+
 def _wait_for_the_end(nodes: Yard, number: int, task_id: str) -> str:
     status = "PENDING"
     while status in ("PENDING", "PROCESSING"):

@@ -7,28 +7,35 @@ import msgspec
 from taskyard.engine.memory import Memory
 from taskyard.host.nodes.membership import Membership
 from taskyard.host.port import NodeView
-from taskyard.settings import Settings
 from taskyard.store.nodes import NodeRow, Seen
 
 # From this share of a limit on, submissions are for the decider, which knows how many there are.
 CAREFUL = 0.9
+# More owners are not named: then submissions of all of them are for the decider.
+OWNERS_MOST = 1000
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """What the decider tells the others: whether a limit is near, and the lines of each node that it has read."""
+    """What the decider tells the others: whether a limit of all is near (`careful`), the owners that are near one of
+    theirs, and up to which line it has read each node's (`drained`).
+    """
 
     careful: bool = False
+    owners: frozenset[str] = frozenset()
     drained: dict[str, int] = {}
 
 
 _decode = msgspec.json.Decoder(Figures).decode
 
 
-def figures(memory: Memory, settings: Settings, drained: dict[str, int]) -> str:
+def figures(memory: Memory, drained: dict[str, int]) -> str:
     """The decider's figures as JSON text."""
-    most = max(memory.queued_by_owner.values(), default=0)
-    near = memory.queued >= CAREFUL * settings.max_queued or most >= CAREFUL * settings.max_queued_per_sub
-    return msgspec.json.encode(Figures(near or memory.near_lanes(CAREFUL), drained)).decode()
+    owners = memory.owners_near_full(CAREFUL)
+    if len(owners) > OWNERS_MOST or memory.is_near_full(CAREFUL):
+        found = Figures(True, frozenset(), drained)
+    else:
+        found = Figures(False, frozenset(owners), drained)
+    return msgspec.json.encode(found).decode()
 
 
 def decider_figures(seen: Seen) -> Figures:

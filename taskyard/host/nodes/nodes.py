@@ -22,14 +22,14 @@ from taskyard.host.inbox import Inbox
 from taskyard.host.nodes.addressing import Addressing
 from taskyard.host.nodes.awaited import Awaited
 from taskyard.host.nodes.deaths import Deaths
-from taskyard.host.nodes.figures import decider_figures, figures, view
+from taskyard.host.nodes.figures import Figures, decider_figures, figures, view
 from taskyard.host.nodes.intake import Intake
 from taskyard.host.nodes.lines import Lines
 from taskyard.host.nodes.mailbox import Mailbox
 from taskyard.host.nodes.membership import Membership
 from taskyard.host.nodes.outgoing import Hands, Outgoing
 from taskyard.host.nodes.threads import Threads
-from taskyard.host.port import NodeView
+from taskyard.host.port import Decider, NodeView
 from taskyard.settings import Settings
 from taskyard.store.nodes import NodeRow, Seen, Shared
 from taskyard.store.port import Store, StoreError
@@ -65,6 +65,7 @@ class Nodes:
         self._started_at = clock.now()
         self._threads = Threads()
         self._reported: set[tuple[str, int]] = set()
+        self._decider_figures = Figures()
         self._lines_lost = True
         self._deposed = False
         self.id = store.nodes.id
@@ -238,9 +239,11 @@ class Nodes:
         """A server as the last letter about it said."""
         return self._outgoing.server(server_id)
 
-    def careful(self) -> bool:
-        """Whether a limit is so near that only the decider can tell whether it is reached."""
-        return decider_figures(self.members.seen).careful
+    @property
+    def decider(self) -> Decider:
+        """The other node that decides, as it was last heard."""
+        figures = self._decider_figures
+        return Decider(self.members.decider_url, figures.careful, figures.owners)
 
     def views(self) -> list[NodeView]:
         """All nodes as the last beat has seen them."""
@@ -264,11 +267,12 @@ class Nodes:
             self._store.epoch if self.deciding else self.members.seen.epoch,
             int(self.draining),
             len(self._hands.sending()),
-            figures(self._hands.memory(), self._settings, self._drained()) if self.deciding else "{}",
+            figures(self._hands.memory(), self._drained()) if self.deciding else "{}",
             0,
         )
 
     def _seen(self, seen: Seen) -> None:
+        self._decider_figures = decider_figures(seen)
         self._clock.not_before(seen.now)
         self._outgoing.alive(anew=seen.anew)
         if self.deciding:
@@ -276,8 +280,7 @@ class Nodes:
             self.intake.drained = max(self.intake.drained, self.lines.drained(self.id))
             self._spread()
         else:
-            drained = decider_figures(seen).drained.get(self.id, 0)
-            self.intake.drained = max(self.intake.drained, drained)
+            self.intake.drained = max(self.intake.drained, self._decider_figures.drained.get(self.id, 0))
         self.intake.prune()
 
     def _drained(self) -> dict[str, int]:

@@ -89,6 +89,36 @@ def test_one_that_was_acknowledged_elsewhere_is_not_refused_by_a_limit(tmp_path:
     desk.close()
 
 
+def test_a_limit_that_is_near_is_that_of_all_or_of_one_owner(tmp_path: Path) -> None:
+    limits = Limits(max_queued=20, max_queued_per_sub=10, max_lanes=10, max_lanes_per_sub=5)
+    desk = Desk(tmp_path / "data", limits)
+    memory = desk.engine.memory
+
+    def near() -> tuple[bool, list[str]]:
+        return desk.engine.memory.is_near_full(0.8), desk.engine.memory.owners_near_full(0.8)
+
+    assert near() == (False, [])
+    for _ in range(7):
+        desk.submit(owner="ann")
+    assert near() == (False, [])
+    last = desk.submit(owner="ann")
+    assert near() == (False, ["ann"]), "of queued tasks"
+    desk.take(CancelAsked(task_id=last, owner="ann", who="ann"))
+    assert near() == (False, [])
+    other = [desk.submit(owner="bob", capabilities=(f"c{n}",)) for n in range(4)]
+    assert near() == (False, ["bob"]), "of different requirements"
+    more = [desk.submit(owner=f"o{n}", capabilities=(f"o{n}",)) for n in range(3)]
+    assert near() == (True, ["bob"]), "8 of 10 lanes"
+    for task, owner in [(task, "bob") for task in other] + [(task, f"o{n}") for n, task in enumerate(more)]:
+        desk.take(CancelAsked(task_id=task, owner=owner, who=owner))
+    assert near() == (False, []), "lanes where nobody waits make room"
+    assert len(memory.fleet.lanes) >= 8
+    for _ in range(9):
+        desk.submit(owner=f"p{desk.engine.memory.queued}")
+    assert near() == (True, []), "16 of 20 tasks"
+    desk.close()
+
+
 def test_a_call_on_a_task_that_has_no_place_yet_waits_until_it_has(desk: Desk) -> None:
     fact = stored(desk)
     cancel = CancelAsked(task_id=fact.spec.id, owner="ann", who="ann")
