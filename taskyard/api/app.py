@@ -20,6 +20,7 @@ from taskyard.api import (
     backup,
     bulk,
     callbacks,
+    door,
     events,
     facets,
     failures,
@@ -41,6 +42,7 @@ from taskyard.api import (
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
 from taskyard.api.call import NOBODY, Call, Reply
 from taskyard.api.cors import Cors
+from taskyard.api.door import Door
 from taskyard.api.live import exchange, neighbours
 from taskyard.api.live.hub import Hub
 from taskyard.api.operation import Operation
@@ -120,15 +122,17 @@ class App:
             time.time if settings.database is None else lambda: node.now() / 1000,
         )
         self._pages = Pages(self._verifier)
+        self.door = Door(node)
         self._cors = Cors(settings.cors_origins, local=settings.dev)
         self._body_most = settings.body_max_bytes
         self._held_most = node.settings.held_bytes
         self._budget_wait = settings.budget_wait
         self._result_most = settings.result_max_bytes
+        proxies = Proxies(settings.trusted_proxies)
         table = [
             *TABLE,
-            *meta.operations(Proxies(settings.trusted_proxies), lambda: self._document, self._pages),
-            *session.operations(self._verifier),
+            *meta.operations(proxies, lambda: self._document, self._pages),
+            *session.operations(self._verifier, self.door, proxies),
             *self._pages.operations(),
             *assets.operations(),
         ]
@@ -176,6 +180,8 @@ class App:
                 return await forward.answer(self.node, request, self)
             if request.path == exchange.PATH and method == "POST":
                 return await neighbours.answer(self._nobodys(request, request_id, out))
+            if request.path == door.PATH and method == "POST":
+                return await door.answer(self._nobodys(request, request_id, out))
             if not request.path.startswith("/api/") and b"text/html" in headers.get(b"accept", b""):
                 return self._lost(request, request_id, out)
             raise Problem(NOT_FOUND, "There is no such path; GET /docs shows those there are.")

@@ -90,12 +90,12 @@ def _refused(host: str, port: int, error: OSError) -> str:
 class Running:
     """A node with its HTTP server. `stop()` drains both; `wait()` ends when they have."""
 
-    def __init__(self, node: Node, server: HttpServer, bulk: BulkJobs, live: Hub, port: int) -> None:
+    def __init__(self, node: Node, server: HttpServer, app: App, port: int) -> None:
         self.node = node
         self.server = server
         self.port = port
-        self.live = live
-        self._bulk = bulk
+        self.live = app.live
+        self._app = app
         self._stopping: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
 
@@ -111,7 +111,8 @@ class Running:
     async def _drain(self) -> None:
         log.info("node_draining")
         self.live.close()
-        await self._bulk.close()
+        await self._app.bulk.close()
+        await self._app.door.close()
         await self.node.drain()
 
     async def wait(self) -> None:
@@ -133,7 +134,8 @@ async def start(settings: Settings) -> Running:
         settings = msgspec.structs.replace(settings, port=port)
         node = Node(settings)
         bulk, live = BulkJobs(node), Hub(node)
-        server = HttpServer(App(node, bulk, live), settings)
+        app = App(node, bulk, live)
+        server = HttpServer(app, settings)
         await node.start([listener.getsockname()[:2] for listener in sockets])
         try:
             await server.start_on(sockets)
@@ -146,7 +148,7 @@ async def start(settings: Settings) -> Running:
             listener.close()
         raise
     log.info("listening", host=settings.host, port=port, url=settings.public_base())
-    return Running(node, server, bulk, live, port)
+    return Running(node, server, app, port)
 
 
 async def _run(settings: Settings, on_ready: Callable[[Settings], None]) -> None:

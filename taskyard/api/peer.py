@@ -27,6 +27,20 @@ class Proxies:
             address.version == network.version and address in network for network in self._networks
         )
 
+    def client(self, peer: str, forwarded: bytes | None) -> str:
+        """The address behind the proxies that are trusted, the nearest that is none of theirs; of IPv6 its /64."""
+        found = peer
+        for hop in reversed([*(forwarded or b"").decode("latin-1").split(","), peer]):
+            if _address(hop) is None:
+                break
+            found = hop
+            if not self.trusted(hop):
+                break
+        address = _address(found)
+        if isinstance(address, IPv6Address) and not address.is_loopback:
+            return str(ip_network((address, 64), strict=False))
+        return peer if address is None else str(address)
+
     def from_loopback(self, peer: str, forwarded: bytes | None) -> bool:
         """Whether a request comes from this machine; of a forwarded one, only a trusted proxy can say so."""
         address = _address(peer)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from taskyard.api.call import Call, Problem
+from taskyard.api.door import BEGIN, END, REFUSE, Door, Seen
 from taskyard.api.operation import ANYONE, NO_QUERY, NoQuery, Operation, any_node
 from taskyard.api.origin import FOREIGN, check_change, encrypted, local
+from taskyard.api.peer import Proxies
 from taskyard.api.problems import BAD_REQUEST, FORBIDDEN, UNAUTHORIZED
-from taskyard.tokens import BadToken, NoRole, Principal, Verifier
-from taskyard.web.cookies import end_session, keep_session
+from taskyard.tokens import BadToken, NoRole, Principal, TokenError, Verifier
+from taskyard.web.cookies import end_session, keep_session, session_of
 from taskyard.wire.base import Answer
 from taskyard.wire.reader import Reader
 from taskyard.wire.session import Session, SignedOut, SignIn
@@ -26,17 +30,32 @@ async def show(call: Call, _: NoQuery) -> Answer:
     return shown(call.who)
 
 
-async def end(call: Call, _: NoQuery) -> Answer:
-    """DELETE /api/session"""
-    check_change(call.request_headers, call.node.settings.public_base())
-    call.headers += [(b"set-cookie", cookie) for cookie in end_session()]
-    return SignedOut()
+def operations(verifier: Verifier, door: Door, proxies: Proxies) -> list[Operation]:
+    """The session's operations; `verifier` says whose token it is, `door` keeps who came and went from where."""
 
+    def note(call: Call, action: str, who: str, status: int = 200) -> None:
+        address = proxies.client(call.request.peer, call.request_headers.get(b"x-forwarded-for"))
+        door.note(Seen(action, who, address, status))
 
-def operations(verifier: Verifier) -> list[Operation]:
-    """The session's operations; `verifier` says whose token it is."""
+    async def end(call: Call, _: NoQuery) -> Answer:
+        headers, settings = call.request_headers, call.node.settings
+        check_change(headers, settings.public_base())
+        token = session_of(headers.get(b"cookie"), secure_only=settings.secure_sessions)
+        with suppress(TokenError):  # nobody goes who was not there
+            note(call, END, verifier.verify(token or "").sub)
+        call.headers += [(b"set-cookie", cookie) for cookie in end_session()]
+        return SignedOut()
 
     async def begin(call: Call, body: SignIn) -> Answer:
+        try:
+            session = sign_in(call, body)
+        except Problem as problem:
+            note(call, REFUSE, "", problem.kind.code)
+            raise
+        note(call, BEGIN, session.sub)
+        return session
+
+    def sign_in(call: Call, body: SignIn) -> Session:
         headers, settings = call.request_headers, call.node.settings
         check_change(headers, settings.public_base())
         secure = encrypted(headers)

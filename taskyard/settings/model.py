@@ -215,6 +215,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     history_retention: Annotated[
         int, _is("duration", "Series, failures and the servers' history are kept so long.", DAY, LONGEST)
     ] = 7 * DAY
+    sign_in_span: Annotated[
+        int, _is("duration", "What happens again at sign-in within so long is one row of the audit.", 10, HOUR)
+    ] = MINUTE
+    sign_in_sources: Annotated[
+        int, _is("whole", "So many people and addresses are told apart in that time; all others are one.", 1, 10**4)
+    ] = 100
     audit_retention: Annotated[int, _is("duration", "Who changed what is kept so long.", SECOND, LONGEST)] = 90 * DAY
     sweep_hold: Annotated[
         int, _is("duration", "One bite of removing ended tasks; a turn that comes meanwhile waits.", 1, SECOND)

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.contract.api.yard import SECRET, Yard, refused, token
+from tests.contract.api.yard import SECRET, Yard, eventually, refused, token
 
 
 @pytest.fixture
@@ -40,6 +40,47 @@ def test_a_session_from_sign_in_to_sign_out(yard: Yard) -> None:
     assert token("admin")[:40] not in page.text
     assert browser.delete("/api/session", headers=ours(yard)).status_code == 200
     assert browser.get("/api/session").status_code == 401
+
+
+def test_who_comes_and_goes_is_on_record_and_who_is_turned_away_is_counted(tmp_path: Path) -> None:
+    yard = Yard(tmp_path / "data", sign_in_span=1_000, sign_in_sources=4, trusted_proxies=("127.0.0.1",))
+    try:
+        browser, admin = yard.client(), yard.client("admin", sub="root")
+
+        def come(jwt: str, origin: str = yard.url, **headers: str) -> int:
+            headers = ours(yard) | {"Origin": origin} | headers
+            return browser.post("/api/session", json={"token": jwt}, headers=headers).status_code
+
+        def rows() -> list[tuple[str, str, str, str | None]]:
+            entries = admin.get("/api/audit?action=session.").json()["entries"]
+            return sorted((row["action"], row["who"], row["target"], row["details"]) for row in entries)
+
+        assert come(token("user", sub="ann"), **{"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}) == 200
+        browser.delete("/api/session", headers=ours(yard))
+        # Without a session nobody can sign out, nor fill the record.
+        assert browser.delete("/api/session", headers=ours(yard)).status_code == 200
+        came = ("session.begin", "ann", "198.51.100.7", None)
+        went = ("session.end", "ann", "127.0.0.1", None)
+        eventually(lambda: rows() == [came, went])
+        for number in range(30):
+            assert come("nonsense", **{"X-Forwarded-For": f"192.0.2.{number}"}) == 401
+        for _ in range(5):
+            assert come(token("user"), "https://evil.example", **{"X-Forwarded-For": "2001:db8::1"}) == 403
+        bad = token("admin", secret="another secret that is long enough for HS256")
+        assert come(bad, **{"X-Forwarded-For": "192.0.2.0"}) == 401
+
+        def turned_away() -> int:
+            refused = [row for row in rows() if row[0] == "session.refuse"]
+            assert all(row[1] == "" and row[3] is not None for row in refused)
+            counts = [re.findall(r"(\d+) times", row[3] or "") for row in refused]
+            return sum(int(found[0]) if found else 1 for found in counts)
+
+        eventually(lambda: turned_away() == 36)
+        # A flood from everywhere is a few rows each time.
+        assert len(rows()) < 36
+        assert any(row[2] == "others" for row in rows())
+    finally:
+        yard.stop()
 
 
 @pytest.mark.parametrize(
