@@ -17,7 +17,11 @@ _BUDGET_LEAST = 3
 
 
 class RetryBudget:
-    """Retries of a pool within the last 10 s, bounded by a share of its dispatches. One bucket a second."""
+    """Retries of a pool within the last 10 s, bounded by a share of its dispatches. One bucket a second.
+
+    A retry that a server takes well is given back: where they succeed nothing holds them up, where they fail no flood of
+    them can make it worse. The idea of a budget that grows with success is Finagle's.
+    """
 
     __slots__ = ("_dispatches", "_retries", "_second")
 
@@ -52,6 +56,12 @@ class RetryBudget:
         self._dispatches[index] += 1
         if retry:
             self._retries[index] += 1
+
+    def give_back(self, spent_at: int) -> None:
+        """A retry that was booked at a time (int ms) went well: it counts no more."""
+        second = spent_at // 1000
+        if self._second - _BUDGET_SECONDS < second <= self._second and self._retries[second % _BUDGET_SECONDS]:
+            self._retries[second % _BUDGET_SECONDS] -= 1
 
 
 class Pool:

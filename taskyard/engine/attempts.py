@@ -42,6 +42,8 @@ class Ending:
 def finish_attempt(turn: Turn, run: Run, end: Ending, delay_ms: int = 0) -> None:
     """End an attempt and decide what becomes of its task; one that goes back is due after `delay_ms` at the soonest."""
     after = AFTER[end.outcome]
+    if end.outcome is Outcome.COMPLETED:
+        _give_back(run)
     if end.outcome in NOTED:
         _note(turn, run, end)
     task = turn.close_attempt(
@@ -95,6 +97,13 @@ def _end(turn: Turn, task: Task, run: Run, status: Status, end: Ending) -> None:
     )
 
 
+def _give_back(run: Run) -> None:
+    """What its dispatch took of the retry budget: the server takes well what it is sent."""
+    task = run.task
+    if task is not None and task.avoid and not run.accepted:
+        task.lane.pool.budget.give_back(run.started_at)
+
+
 def _note(turn: Turn, run: Run, end: Ending) -> None:
     task, memory = run.task, turn.memory
     assert task is not None
@@ -128,6 +137,7 @@ def answered(turn: Turn, fact: Ended) -> None:
     if fact.responded_at is not None:
         run.responded_at = fact.responded_at
     if fact.outcome is Outcome.ACCEPTED:
+        _give_back(run)
         run.accepted = True
         run.beat_at = turn.now
         run.dirty = True

@@ -39,8 +39,8 @@ class Ended(Fact):
     """The dispatcher's word on an attempt: the backend's answer was judged, or there was none.
 
     `outcome` may be ACCEPTED. `final`: the task itself is wrong, retries are pointless. `pause_ms`: the wait that a
-    `declined` asked for, `None` when it named none. `responded_at`: when the answer's head came. `cut_off`: we closed
-    the connection, so the backend may still be at it.
+    `declined` asked for, `None` when it named none. `responded_at`: when the answer's head came. `cut_off`: the
+    request was sent and no whole answer came, so the backend may still be at it.
     """
 
     task_id: str

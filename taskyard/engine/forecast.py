@@ -31,11 +31,14 @@ class Estimate(NamedTuple):
 
 def forecast(picture: Picture, rng: Random) -> Estimate | None:
     """When the task of a picture will start; `None`: there is no telling."""
+    if not picture.whole:
+        return None
+    picture = picture.near()
     ahead = picture.size
     known = picture.times.keys()
     types = {kind for _, _, kind in picture.runs if kind is not None}
     types |= {task.spec.type for flow in picture.flows for task in flow.tasks}
-    if not picture.whole or ahead > AHEAD_MOST or not types <= known:
+    if ahead > AHEAD_MOST or not types <= known:
         return None
     runs = min(RUNS_MOST, max(RUNS_LEAST, ENDS_MOST // (ahead + 1)))
     starts = []

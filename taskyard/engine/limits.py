@@ -16,6 +16,7 @@ class Limits:
     max_lost: int = 5
     linger_ms: int = 5_000
     retry_budget: float = 0.2
+    elsewhere_ms: int = 30_000
     check_timeout_ms: int = 2_000
     offline_grace_ms: int = 30_000
     stale_ms: int = 300_000

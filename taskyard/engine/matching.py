@@ -1,7 +1,8 @@
 """The match: queued tasks to free slots, in one global order over the heads of all flows whose pool has a free slot.
 
 Priority first, then place. A pool whose servers are all taken is set aside until one of them opens; a flow that waits
-for another server than the one where it failed, or for the retry budget, is passed over and holds up nobody. Where the
+for another server than the one where it failed, or for the retry budget, is passed over and holds up nobody. A task
+that has waited long for another server may go to the same one again. Where the
 next task of a flow is known to the store only, the servers it could use are left alone until the refill has come.
 """
 
@@ -52,14 +53,15 @@ def match(turn: Turn) -> None:
             unknown |= pool.mask
             continue
         if held_back(memory, pool, flow.avoid, now):
-            memory.retry_wake = next_budget(now)
+            _wake(memory, next_budget(now))
             aside.append((pool, heappop(pool.heads)))
             _again(candidates, serial, pool)
             continue
-        avoid = pool.avoided(fleet, flow.avoid)
+        avoid = kept_from(memory, pool, flow.avoid, task.queued_at, now)
         server = pool.pick(fleet, task.spec.type, avoid, turn.rng)
         if server is None:
             if avoid:
+                _wake(memory, task.queued_at + limits.elsewhere_ms)
                 aside.append((pool, heappop(pool.heads)))
                 _again(candidates, serial, pool)
             else:
@@ -76,6 +78,17 @@ def match(turn: Turn) -> None:
 def held_back(memory: Memory, pool: Pool, avoid: str, now: int) -> bool:
     """Whether a flow whose tasks failed on a server must wait for the pool's retry budget."""
     return bool(avoid) and not pool.budget.allows(now, memory.limits.retry_budget)
+
+
+def kept_from(memory: Memory, pool: Pool, avoid: str, since: int, now: int) -> str:
+    """The server that a task is kept from which failed on `avoid` and waits since `since` (int ms); '' for none."""
+    return pool.avoided(memory.fleet, avoid) if now < since + memory.limits.elsewhere_ms else ""
+
+
+def _wake(memory: Memory, at: int) -> None:
+    """Have the match look again at a time, though nothing happens."""
+    if memory.retry_wake is None or at < memory.retry_wake:
+        memory.retry_wake = at
 
 
 def next_budget(now: int) -> int:

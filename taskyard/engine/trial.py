@@ -6,11 +6,13 @@ Of each flow it holds no more than the slots that a trial opens could take, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import copy
 from random import Random
 
 from taskyard.domain.fleet import Flow, Lane
 from taskyard.domain.outcomes import Status
+from taskyard.domain.pool import Pool
 from taskyard.domain.server import AWAY, Server
 from taskyard.domain.task import Task
 from taskyard.engine.matching import match
@@ -65,6 +67,12 @@ class Picture:
             for flow in lane.flows.values():
                 if flow.count and (taken := _Flow(flow, task, depth)).matters:
                     self.flows.append(taken)
+        mask = _reach(task.lane.pool, [flow.lane.pool for flow in self.flows])
+        self._near = {
+            server.id for cls in memory.fleet.classes.values() if mask >> cls.bit & 1 for server in cls.servers.values()
+        }
+        for taken in self.flows:
+            taken.near = taken.lane is task.lane or bool(taken.lane.pool.mask & mask)
         types = {kind for _, _, kind in self.runs if kind is not None}
         types |= {entry.spec.type for flow in self.flows for entry in flow.tasks}
         self.times = {kind: latest for kind in types if (latest := memory.run_times.latest(kind)) is not None}
@@ -79,6 +87,14 @@ class Picture:
         """Whether the task itself is among them."""
         return any(entry is self.task for flow in self.flows for entry in flow.tasks)
 
+    def near(self) -> Picture:
+        """The same without the servers and tasks that have nothing to do with the task, not even through others."""
+        less = copy(self)
+        less.servers = [server for server in self.servers if server.id in self._near]
+        less.runs = [entry for entry in self.runs if entry[1] in self._near]
+        less.flows = [flow for flow in self.flows if flow.near]
+        return less
+
     def shallow(self, depth: int) -> Picture:
         """The same with fewer tasks of each flow."""
         less = copy(self)
@@ -86,8 +102,23 @@ class Picture:
         return less
 
 
+def _reach(pool: Pool, others: Iterable[Pool]) -> int:
+    """The mask of the classes that the pool may use, that others which may use one of these may, and so on."""
+    mask, masks = pool.mask, {other.mask for other in others}
+    while joined := {other for other in masks if other & mask}:
+        masks -= joined
+        for other in joined:
+            mask |= other
+    return mask
+
+
 class _Flow:
-    """The tasks of a flow up to one task's rank, `tail` the rank of the first that was left out."""
+    """The tasks of a flow up to one task's rank, `tail` the rank of the first that was left out.
+
+    `near` says whether they compete with the task, be it through others.
+    """
+
+    near = False
 
     def __init__(self, flow: Flow, task: Task, depth: int) -> None:
         self.lane, self.avoid, self.limit_key = flow.lane, flow.avoid, flow.limit_key

@@ -1,6 +1,6 @@
 """Why a queued task waits, as codes and figures, by the same predicates as the match that passed it over.
 
-Nothing is recorded in a turn: what the match asks (`held_back`, `Pool.avoided`, a server's gate) is asked again here,
+Nothing is recorded in a turn: what the match asks (`held_back`, `kept_from`, a server's gate) is asked again here,
 for one task or lane, when somebody wants to know. The first reason in the order of `Code` is the reason, the rest is
 beside it; but where servers are left out one after the other, the step after which none is left decides. Knows no
 words and no HTTP; figures are int ms, counts and ids.
@@ -19,7 +19,7 @@ from taskyard.domain.outcomes import Outcome
 from taskyard.domain.server import Gate, Server
 from taskyard.domain.task import Task
 from taskyard.engine.funnel import GATES, SHOWN_MOST, Funnel, Kept, Left, Step, Survey
-from taskyard.engine.matching import held_back, next_budget
+from taskyard.engine.matching import held_back, kept_from, next_budget
 from taskyard.engine.memory import Memory
 
 
@@ -79,7 +79,7 @@ class Why:
 
 def why_task(memory: Memory, task: Task, now: int, halted: str | None) -> Why:
     """Why a queued task waits. `halted` says why no turns are taken, `None` when they are."""
-    ready = why_ready(memory, task.lane, task.avoid, Survey(memory.fleet, now), halted)
+    ready = why_ready(memory, task.lane, task.avoid, task.queued_at, Survey(memory.fleet, now), halted)
     if task.due_at is None:
         return ready
     also = [reason for reason in (ready.reason, *ready.also) if reason.code in LASTING]
@@ -106,8 +106,9 @@ def why_lane(memory: Memory, lane: Lane, survey: Survey, halted: str | None, sle
     """Why a lane's tasks wait: those of its fullest flow, or when none is ready `sleeper`, the first that comes due."""
     flow = fullest(lane)
     if flow is not None:
-        return why_ready(memory, lane, flow.avoid, survey, halted)
-    ready = why_ready(memory, lane, "", survey, halted)
+        head = flow.window.head()
+        return why_ready(memory, lane, flow.avoid, survey.now if head is None else head.queued_at, survey, halted)
+    ready = why_ready(memory, lane, "", survey.now, survey, halted)
     also = [reason for reason in (ready.reason, *ready.also) if reason.code in LASTING]
     return Why(Reason(Code.SCHEDULED, {"at": None}) if sleeper is None else _time(sleeper), also, ready.funnel)
 
@@ -118,12 +119,13 @@ def fullest(lane: Lane) -> Flow | None:
     return max(flows, key=lambda flow: (flow.count, -flow.serial), default=None)
 
 
-def why_ready(memory: Memory, lane: Lane, avoid: str, survey: Survey, halted: str | None) -> Why:
-    """Why a ready task of a lane that failed last on the server `avoid` ('' for none) waits."""
-    kept_from = lane.pool.avoided(memory.fleet, avoid)
-    funnel = survey.funnel(lane, kept_from)
+def why_ready(memory: Memory, lane: Lane, avoid: str, since: int, survey: Survey, halted: str | None) -> Why:
+    """Why a ready task of a lane that failed last on the server `avoid` ('' for none) waits since `since`."""
+    avoided = kept_from(memory, lane.pool, avoid, since, survey.now)
+    avoiding = Reason(Code.AVOIDING, {"server": avoided, "at": since + memory.limits.elsewhere_ms})
+    funnel = survey.funnel(lane, avoided)
     dry = funnel.dry
-    found = [] if dry is None else _dried(lane, funnel, dry, survey, kept_from)
+    found = [] if dry is None else [avoiding] if dry is Step.NOT_AVOIDED else _dried(lane, funnel, dry, survey)
     if held_back(memory, lane.pool, avoid, survey.now):
         found.append(Reason(Code.RETRY_BUDGET, {"at": next_budget(survey.now)}))
     if halted is not None:
@@ -134,13 +136,13 @@ def why_ready(memory: Memory, lane: Lane, avoid: str, survey: Survey, halted: st
         for code, gate in _IN_PART:
             if gate in funnel.gates and gate not in GATES.get(dry, ()):
                 found.append(_of_servers(code, funnel.gates[gate]))
-        if kept_from and dry is not Step.NOT_AVOIDED:
-            found.append(Reason(Code.AVOIDING, {"server": kept_from}))
+        if avoided and dry is not Step.NOT_AVOIDED:
+            found.append(avoiding)
     return Why(found[0], found[1:], funnel.steps)
 
 
-def _dried(lane: Lane, funnel: Funnel, dry: Step, survey: Survey, kept_from: str) -> list[Reason]:
-    """Why no server is left after a step."""
+def _dried(lane: Lane, funnel: Funnel, dry: Step, survey: Survey) -> list[Reason]:
+    """Why no server is left after a step, the last one excepted."""
     servers = survey.fleet.servers
     if dry is Step.REGISTERED:
         return [Reason(Code.NO_SERVERS)]
@@ -151,8 +153,6 @@ def _dried(lane: Lane, funnel: Funnel, dry: Step, survey: Survey, kept_from: str
         return [Reason(Code.NO_GROUP, {"group": lane.group, "elsewhere": able})]
     if dry is Step.PINNED:
         return [Reason(Code.PINNED, {"server": lane.pin, "state": "unfit" if lane.pin in servers else "unknown"})]
-    if dry is Step.NOT_AVOIDED:
-        return [Reason(Code.AVOIDING, {"server": kept_from})]
     gates = {gate: kept for gate, kept in funnel.gates.items() if gate is not None}
     reasons = [] if not lane.pin else [Reason(Code.PINNED, {"server": lane.pin, "state": next(iter(gates)).value})]
     code = _BY_STEP[dry]

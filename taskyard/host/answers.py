@@ -12,7 +12,15 @@ import msgspec
 
 from taskyard.domain.outcomes import Effect, Outcome, judge
 from taskyard.engine.facts import Ended
-from taskyard.host.transport.port import AddressDenied, Reply, Silent, TooLarge, TransportError, Unreached
+from taskyard.host.transport.port import (
+    AddressDenied,
+    Reply,
+    Silent,
+    TooLarge,
+    TransportError,
+    Unanswered,
+    Unreached,
+)
 
 METADATA_MOST = 16 * 1024
 TEXT_MOST = 4096
@@ -78,7 +86,7 @@ def read_failure(task_id: str, attempt: int, error: TransportError) -> Ended:
         outcome=Outcome.FAILED,
         final=isinstance(error, TooLarge),
         error=str(error),
-        cut_off=isinstance(error, TooLarge | Silent),
+        cut_off=isinstance(error, Unanswered),
     )
 
 

@@ -16,6 +16,7 @@ def engine_limits(settings: Settings) -> Limits:
         max_lost=settings.max_lost,
         linger_ms=settings.linger,
         retry_budget=settings.retry_budget,
+        elsewhere_ms=settings.elsewhere_wait,
         check_timeout_ms=settings.check_timeout,
         offline_grace_ms=settings.offline_grace,
         stale_ms=settings.server_stale_threshold,

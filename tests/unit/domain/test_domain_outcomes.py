@@ -168,6 +168,21 @@ def test_the_retry_budget_against_a_plain_log(steps: list[tuple[int, bool]], rat
         log.append((now, retry))
 
 
+def test_what_is_given_back_counts_no_more_and_what_is_forgotten_cannot_be() -> None:
+    budget = RetryBudget()
+    now = 1_700_000_000_000
+    for _ in range(3):
+        budget.spend(now, retry=True)
+    assert not budget.allows(now + 9_000, 0.2)
+    budget.give_back(now)
+    assert budget.allows(now + 9_000, 0.2)
+    budget.spend(now + 9_000, retry=True)
+    budget.spend(now + 10_000, retry=True)
+    budget.spend(now + 10_000, retry=True)
+    budget.give_back(now)  # its second has passed; the same place counts another now
+    assert not budget.allows(now + 10_000, 0.2)
+
+
 def test_the_retry_budget_always_lets_three_out_and_a_fifth_of_many() -> None:
     budget = RetryBudget()
     now = 1_700_000_000_000

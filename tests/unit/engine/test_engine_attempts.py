@@ -365,13 +365,50 @@ def test_a_linger_outlives_a_restart(desk: Desk) -> None:
     assert desk.attempt_of(waiting) == 1
 
 
-def test_an_answer_that_was_cut_off_lingers_and_a_reset_does_not(desk: Desk) -> None:
+def test_an_attempt_that_was_cut_off_lingers_and_one_that_was_answered_does_not(desk: Desk) -> None:
     desk.server("s1")
-    cut, reset = desk.submit(), desk.submit()
+    cut, answered = desk.submit(), desk.submit()
     desk.end(cut, Outcome.FAILED, http_status=None, cut_off=True, final=True, error="over the limit")
     assert (desk.status(cut), desk.active("s1")) == (Status.FAILED, 2)
-    desk.end(reset, Outcome.FAILED, http_status=None, error="connection reset")
-    assert (desk.status(reset), desk.active("s1")) == (Status.PENDING, 1)
+    desk.end(answered, Outcome.FAILED, http_status=500, error="HTTP 500")
+    assert (desk.status(answered), desk.active("s1")) == (Status.PENDING, 1)
+    desk.advance(5000)
+    assert desk.attempt_of(answered) == 2
+    assert desk.active("s1") == 1
+
+
+def test_a_retry_goes_where_it_failed_when_there_is_no_room_elsewhere_for_long(desk: Desk) -> None:
+    desk.server("free")
+    task = desk.submit(backoff_base_ms=0)
+    desk.server("full", max_concurrent=1)
+    while desk.active("full") == 0:
+        desk.submit(timeout_ms=172_800_000)
+    desk.end(task, Outcome.FAILED, http_status=500)
+    desk.advance(29_999)
+    assert desk.status(task) is Status.PENDING
+    desk.advance(1)
+    assert desk.server_of(task) == "free"
+
+
+def test_retries_that_succeed_make_room_for_others(desk: Desk) -> None:
+    desk.server("s1", max_concurrent=50)
+    tasks = [desk.submit(backoff_base_ms=0) for _ in range(50)]
+    desk.take(*[desk.ended(task, Outcome.FAILED, http_status=500) for task in tasks])
+    began = desk.now
+    while running := [task for task in tasks if desk.status(task) is Status.PROCESSING]:
+        desk.take(*[desk.ended(task, Outcome.COMPLETED, result="1") for task in running])
+    assert {desk.status(task) for task in tasks} == {Status.COMPLETED}
+    assert desk.now == began
+
+
+def test_retries_that_fail_make_no_room(desk: Desk) -> None:
+    desk.server("s1", max_concurrent=50)
+    tasks = [desk.submit(backoff_base_ms=0) for _ in range(50)]
+    desk.take(*[desk.ended(task, Outcome.FAILED, http_status=500) for task in tasks])
+    while running := [task for task in tasks if desk.status(task) is Status.PROCESSING]:
+        desk.take(*[desk.ended(task, Outcome.FAILED, http_status=500) for task in running])
+    retries = sum(attempt > 1 for _, attempt, _ in desk.dispatched())
+    assert retries - 1 < max(3, 0.2 * (50 + retries))
 
 
 def test_an_accepted_attempt_survives_a_restart_and_a_dispatching_one_is_lost(desk: Desk) -> None:

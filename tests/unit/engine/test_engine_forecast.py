@@ -40,13 +40,15 @@ class Yard:
         self.started: dict[str, int] = {}
         self.tasks = 0
         for number in range(4):
-            server_id = f"s{number}"
-            url = f"http://{server_id}"
-            fact = Registered(server_id=server_id, made_id="", who="ops", admin=True, predict=f"{url}/predict")
-            fact.health_url, fact.max_concurrent, fact.weight = f"{url}/health", self.rng.randint(1, 4), number + 1
-            fact.capabilities = SKILLS if number else SKILLS[:1]
-            self.take(fact)
-            self.take(Checked(server_id=server_id, passed=True, took_ms=1))
+            self.register(f"s{number}", SKILLS if number else SKILLS[:1], self.rng.randint(1, 4), number + 1)
+
+    def register(self, server_id: str, capabilities: tuple[str, ...], slots: int, weight: int = 1) -> None:
+        url = f"http://{server_id}"
+        fact = Registered(server_id=server_id, made_id="", who="ops", admin=True, predict=f"{url}/predict")
+        fact.health_url, fact.max_concurrent, fact.weight = f"{url}/health", slots, weight
+        fact.capabilities = capabilities
+        self.take(fact)
+        self.take(Checked(server_id=server_id, passed=True, took_ms=1))
 
     def take(self, *facts: Fact) -> None:
         plan = self.engine.turn(facts, NOTHING, self.now, self.rng)
@@ -56,10 +58,11 @@ class Yard:
                 self.started[effect.task_id] = self.now
                 heappush(self.ends, (self.now + max(1, round(self.way(self.rng))), effect.task_id, effect.attempt))
 
-    def submit(self) -> str:
+    def submit(self, *skills: str) -> str:
+        """A task of the type of its first skill, which is drawn when none is given."""
         self.tasks += 1
         task_id = f"task_{self.tasks:032x}"
-        skills = (self.rng.choice(SKILLS),)
+        skills = skills or (self.rng.choice(SKILLS),)
         spec = Spec(id=task_id, owner="ann", type=skills[0], created_at=self.now, capabilities=skills)
         self.take(Submitted(spec=spec, payload="{}"))
         return task_id
@@ -109,6 +112,30 @@ def test_nothing_is_said_of_a_type_that_has_run_too_seldom() -> None:
     yard = Yard(WAYS["steady"], seed=1)
     waiting = [task_id for task_id in (yard.submit() for _ in range(60)) if task_id not in yard.started]
     assert yard.estimate(waiting[0]) is None
+
+
+@pytest.mark.parametrize("bridge", [None, ("b", "c"), ("c", "d")])
+def test_what_competes_with_the_task_counts_be_it_through_others_and_nothing_else(
+    bridge: tuple[str, ...] | None,
+) -> None:
+    """Of type c nothing is known, and more wait for it than can be looked at."""
+    yard = Yard(WAYS["steady"], seed=1)
+    yard.register("other", ("c",), slots=1)
+    for _ in range(200):
+        yard.submit()
+    while yard.ends:
+        yard.end_next()
+    if bridge is not None:
+        yard.register("bridge", bridge, slots=1)
+    for _ in range(400):
+        yard.submit("c")
+    assert len(yard.ends) == (1 if bridge is None else 2)  # those of type c that run
+    for _ in range(40):
+        yard.submit("b")
+    waiting = [task_id for task_id in (yard.submit("a") for _ in range(20)) if task_id not in yard.started]
+    told = yard.estimate(waiting[0])
+    # What waits for c keeps the bridge from those for b, and these keep what both can take from those for a.
+    assert (told is None) == (bridge == ("b", "c")), told
 
 
 def test_nothing_is_said_of_a_task_that_no_server_can_start() -> None:

@@ -182,7 +182,7 @@ def test_avoiding(desk: Desk) -> None:
     assert desk.server_of(other) == "s2"
     desk.fail(task)
     desk.advance(600)
-    assert (code(desk, task), params(desk, task)) == (Code.AVOIDING, {"server": "s1"})
+    assert (code(desk, task), params(desk, task)) == (Code.AVOIDING, {"server": "s1", "at": desk.now - 100 + 30_000})
     third = desk.submit()
     assert desk.server_of(third) == "s1"
     assert (code(desk, task), also(desk, task)) == (Code.FULL, [Code.AVOIDING])
