@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from taskyard.api.attention import Trouble, attention, trouble
@@ -37,9 +38,6 @@ async def overview(call: Call, query: wire.WindowQuery) -> Answer:
 
     series, totals, wait, run, kept, troubles = await node.read(read)
     live, views = node.live(), [view for view in node.servers() if view.removing_until is None]
-    by_status: dict[str, int] = {}
-    for view in views:
-        by_status[view.status] = by_status.get(view.status, 0) + 1
     used, total = node.figures.slots()
     shown, more = attention(call, now, troubles, views)
     ended = totals.completed + totals.failed + totals.timeout
@@ -49,7 +47,7 @@ async def overview(call: Call, query: wire.WindowQuery) -> Answer:
         step=step,
         counts=counts_of(kept, (live.pending, live.processing) if owner is None else node.figures.live_of(owner)),
         slots=wire.Slots(used=used, total=total),
-        servers=by_status,
+        servers=dict(Counter(node.fleet().status)),
         totals=totals,
         success=round(totals.completed / ended, 4) if ended else None,
         wait=wait,

@@ -46,15 +46,19 @@ def server_view(server: Server) -> ServerView:
 
 
 def fleet_columns(memory: Memory) -> FleetColumns:
-    """All servers but those being removed, in columns."""
+    """All servers but those being removed, in columns; one that refuses our key is that first."""
     servers = [server for server in memory.fleet.servers.values() if server.removing_until is None]
     return FleetColumns(
         [server.id for server in servers],
-        [server.status for server in servers],
+        [_shown_status(server) for server in servers],
         [server.active for server in servers],
         [server.max_concurrent for server in servers],
         [_average(server.averages) for server in servers],
     )
+
+
+def _shown_status(server: Server) -> str:
+    return "misconfigured" if server.misconfigured and server.status in ("online", "degraded") else server.status
 
 
 def _average(by_type: dict[str, float]) -> int | None:

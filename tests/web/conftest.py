@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
 
 from tests.contract.api.yard import Backend, Behaviour, Yard, echo, token
+from tests.web.scene import Scene
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000
 # Chromium says so of each answer over 399; what the page makes of these is for the tests themselves.
 _ANSWERED = re.compile(r"^Failed to load resource: (the server responded with a status of|net::ERR_CONNECTION_REFUSED)")
 
@@ -89,6 +90,13 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visitor]]:
     yield come
     for visitor in made:
         visitor.leave()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    made = Scene(tmp_path_factory.mktemp("scene") / "data")
+    yield made
+    made.stop()
 
 
 @pytest.fixture

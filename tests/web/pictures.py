@@ -1,92 +1,97 @@
-"""The pictures of the pages' documentation, made of a real node at work: `make pictures`."""
+"""The pictures of the tour, of a real node at work: `make pictures`."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import logging
+import os
 import shutil
+import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+import structlog
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.contract.api.yard import Backend, Yard, token
+from tests.contract.api.yard import Yard
+from tests.web.past import Past
+from tests.web.tour import FOLDER, LANGUAGES, STOPS, arrive, fit, photograph
+from tests.web.workload import Fleet, Work, session
 
-FOLDER = Path(__file__).parents[2] / "docs" / "images"
-LOAD_S = 45.0
-BETWEEN_S = 0.12
-AWAY = {"predict": "http://127.0.0.1:9/predict", "health": "http://127.0.0.1:9/health"}
-PICTURES = (
-    ("overview", "en-GB", "light", 1440, 900),
-    ("overview-dark-zh", "zh-CN", "dark", 1440, 900),
-    ("overview-phone", "en-GB", "light", 390, 844),
-)
+# The shortest window of the charts, and a little more.
+LOAD_S = 320.0
+PATIENCE_MS = 120_000
+# As in the documentation, so that pictures made at another time show the same.
+PORT, FLEET_PORT = 8787, 9000
+# A Linux without a desktop has no system's font; with these it looks as on most machines.
+FAMILIES = """<match target="pattern"><test name="family"><string>{}</string></test>
+<edit name="family" mode="assign" binding="strong">
+<string>Liberation Sans</string><string>Noto Sans CJK SC</string></edit></match>"""
+FONTS = f"""<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+{"".join(map(FAMILIES.format, ("sans", "sans-serif", "system-ui")))}</fontconfig>"""
 
 
-def slow(_: object) -> tuple[int, dict[str, object]]:
-    """A server that takes its time."""
-    time.sleep(0.3)
-    return 200, {"status": "success", "result": 1}
+def fonts(folder: Path) -> dict[str, str | float | bool]:
+    """The environment of a browser with these fonts. Ends the program where there are none."""
+    found = subprocess.run(["fc-list", ":lang=zh-cn", "family"], capture_output=True, text=True, check=True).stdout
+    if "Noto Sans CJK SC" not in found:
+        raise SystemExit("The pictures need fonts: apt-get install fonts-noto-cjk fonts-liberation")
+    (folder / "fonts.conf").write_text(FONTS, encoding="utf-8")
+    return {**os.environ, "FONTCONFIG_FILE": str(folder / "fonts.conf")}
 
 
-def work(yard: Yard, end: threading.Event) -> None:
-    """Submit until it is enough, a little more now and then."""
-    client, number = yard.client("admin"), 0
-    while not end.wait(BETWEEN_S):
-        number += 1
-        many = 1 + number // 60 % 2
-        tasks = [{"type": "txt2img", "payload": {"n": number}, "capabilities": ["stable-diffusion"]}] * many
-        tasks += [{"type": "ocr", "payload": {"n": number}, "capabilities": ["ocr"]}] * 3
-        if number % 12 == 0:
-            tasks.append({"type": "video", "payload": {}, "capabilities": ["video"], "maxRetries": 0})
-        client.post("/api/tasks", json={"tasks": tasks})
+def take(browser: Browser, work: Work, folder: Path, names: list[str]) -> None:
+    """Take the pictures with these names (all: none named)."""
+    folder.mkdir(exist_ok=True)
+    for language in LANGUAGES:
+        for stop in STOPS:
+            if names and stop.name not in names:
+                continue
+            context = browser.new_context(base_url=work.yard.url, **stop.options(language))
+            if stop.signed_in:
+                headers = {"Content-Type": "application/json", "Origin": work.yard.url}
+                context.request.post("/api/session", data=json.dumps({"token": session()}), headers=headers)
+            context.set_default_timeout(PATIENCE_MS)
+            page = context.new_page()
+            arrive(page, stop, work)
+            fit(page, stop)
+            page.mouse.move(0, 0)
+            page.wait_for_timeout(1500)
+            photograph(page, folder / f"{stop.name}.{language}.webp")
+            context.close()
 
 
 def main() -> None:
     """Make them all."""
-    FOLDER.mkdir(exist_ok=True)
-    servers = [Backend(slow), Backend(), Backend(lambda _: (500, {"error": "CUDA out of memory"}))]
-    with tempfile.TemporaryDirectory() as folder:
-        yard = Yard(Path(folder) / "data")
-        client, end = yard.client("admin"), threading.Event()
-        for name, endpoints, words, slots in (
-            ("gpu-1", servers[0].endpoints, ["stable-diffusion"], 4),
-            ("ocr-1", servers[1].endpoints, ["ocr"], 8),
-            ("gpu-3", servers[2].endpoints, ["video"], 2),
-            ("gpu-4", AWAY, ["video"], 2),
-        ):
-            body = {"id": name, "name": name, "endpoints": endpoints, "capabilities": words, "maxConcurrent": slots}
-            client.post("/api/servers", json=body)
-        task = {"type": "video", "payload": {}, "capabilities": ["video", "8k"]}
-        client.post("/api/tasks", json={"tasks": [task] * 27})
-        worker = threading.Thread(target=work, args=(yard, end))
-        worker.start()
-        time.sleep(LOAD_S)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            for name, locale, scheme, wide, high in PICTURES:
-                context = browser.new_context(
-                    base_url=yard.url,
-                    locale=locale,
-                    color_scheme=scheme,  # type: ignore[arg-type]
-                    viewport={"width": wide, "height": high},
-                )
-                headers = {"Content-Type": "application/json", "Origin": yard.url}
-                context.request.post("/api/session", data=json.dumps({"token": token("admin")}), headers=headers)
-                page = context.new_page()
-                page.goto("/")
-                page.locator(".uplot canvas").first.wait_for()
-                page.locator(".live.is-live").wait_for()
-                time.sleep(2)
-                page.screenshot(path=FOLDER / f"{name}.png")
-                context.close()
-            browser.close()
-        end.set()
-        worker.join()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="of these alone")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--seconds", type=float, default=LOAD_S, help="of load before the first one")
+    given = parser.parse_args()
+    expect.set_options(timeout=PATIENCE_MS)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        environment = fonts(Path(folder))
+        fleet = Fleet(FLEET_PORT)
+        Past(Path(folder) / "data", time.time_ns() // 1_000_000)
+        yard = Yard(Path(folder) / "data", port=PORT)
+        work = Work(yard, fleet)
+        work.begin()
+        time.sleep(given.seconds)
+        work.show()
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"], env=environment
+        )
+        take(browser, work, given.folder, given.names)
+        browser.close()
+        work.stop()
         yard.stop()
-    for server in servers:
-        server.stop()
+        fleet.stop()
+    kept = sorted(given.folder.glob("*.webp"))
+    print(f"{len(kept)} pictures, {sum(path.stat().st_size for path in kept) / 1000:.0f} kB in {given.folder}")
 
 
 if __name__ == "__main__":

@@ -2,76 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.contract.api.yard import Backend, Yard, eventually
+from tests.contract.api.yard import Backend, Yard
 from tests.web.conftest import Visitor
+from tests.web.scene import Scene, opened
 
 SERVERS = 1000
-# Of the texts in many languages one is enough: an island has its own alphabet, and no page knows it.
-LONG = "Þverárhlíðarvegamótasteinn" * 4
-
-
-class Scene:
-    """A node with something on every page: servers well and not, tasks in every state, failures, changes."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.yard = Yard(data_dir)
-        self.good = Backend()
-        self.bad = Backend(lambda _: (422, {"error": f"width must be a multiple of 8\n{LONG}"}))
-        self.slow = Backend(lambda _: (202, {"status": "accepted"}))
-        admin = self.yard.client("admin")
-        for name in ("good", "bad", "slow"):
-            endpoints = getattr(self, name).endpoints
-            admin.post("/api/servers", json={"id": name, "name": name, "endpoints": endpoints, "capabilities": [name]})
-        away = {"predict": "http://127.0.0.1:9/predict", "health": "http://127.0.0.1:9/health"}
-        admin.post("/api/servers", json={"id": "away", "name": LONG, "endpoints": away, "capabilities": [LONG[:60]]})
-        admin.post("/api/servers/away/maintenance", json={"maintenance": True, "reason": LONG})
-        self.ids: dict[str, str] = {}
-        for name in ("good", "bad", "slow", "nobody"):
-            body = {
-                "type": f"{name}-{LONG}"[:120],
-                "payload": {"text": LONG},
-                "capabilities": [name],
-                "tags": [LONG[:64]],
-            }
-            self.ids[name] = admin.post("/api/task", json=body | {"metadata": {"a": LONG}}).json()["id"]
-        for name, status in (("good", "COMPLETED"), ("bad", "FAILED"), ("slow", "PROCESSING")):
-            eventually(lambda name=name, status=status: self.status(name) == status)  # type: ignore[misc]
-        self.pages = [
-            *("/", "/tasks", "/servers", "/servers/away", "/failures", "/balance", "/stats"),
-            *("/system", "/system?tab=settings", "/system?tab=audit"),
-            *(f"/task/{self.ids[name]}" for name in ("good", "bad", "nobody")),
-        ]
-
-    def status(self, name: str) -> Any:
-        return self.yard.client("admin").get(f"/api/task/{self.ids[name]}").json()["status"]
-
-    def stop(self) -> None:
-        self.yard.stop()
-        for server in (self.good, self.bad, self.slow):
-            server.stop()
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    made = Scene(tmp_path_factory.mktemp("scene") / "data")
-    yield made
-    made.stop()
-
-
-def opened(page: Page, path: str) -> None:
-    """Go to a page and wait until it shows what it has."""
-    page.goto(path)
-    expect(page.locator("#page-title")).to_be_visible()
-    expect(page.locator(".loading")).to_have_count(0)
 
 
 def test_axe_finds_nothing(scene: Scene, visit: Callable[..., Visitor]) -> None:
@@ -96,15 +37,6 @@ def test_axe_finds_nothing(scene: Scene, visit: Callable[..., Visitor]) -> None:
     page.get_by_role("button", name="Add a server").click()
     look("the server's form")
     assert found == {}
-
-
-def test_a_small_screen_needs_no_sideways_scroll(scene: Scene, visit: Callable[..., Visitor]) -> None:
-    page = visit(scene.yard, "admin", viewport={"width": 320, "height": 640}, has_touch=True, is_mobile=True).page
-    wide = {}
-    for path in scene.pages:
-        opened(page, path)
-        wide[path] = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert {path: px for path, px in wide.items() if px > 0} == {}
 
 
 def test_keys_alone_are_enough(scene: Scene, visit: Callable[..., Visitor]) -> None:

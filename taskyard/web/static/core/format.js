@@ -8,8 +8,9 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const UNITS = {
-  en: { ms: "ms", s: "s", m: "m", h: "h", d: "d", gap: " " },
-  zh: { ms: "毫秒", s: "秒", m: "分钟", h: "小时", d: "天", gap: " " },
+  en: { ms: "ms", s: "s", m: "m", h: "h", d: "d", mixed: "m" },
+  // A number and its unit stay on one line.
+  zh: { ms: "\u00a0毫秒", s: "\u00a0秒", m: "\u00a0分钟", h: "\u00a0小时", d: "\u00a0天", mixed: "\u00a0分" },
 };
 
 let units = UNITS.en;
@@ -68,7 +69,6 @@ export function percent(share) {
 
 /** A duration by magnitude: `400ms`, `4.1s`, `38s`, `21m 0s`, `3h 12m`, `2d 4h`. Never negative. @param {number} ms */
 export function duration(ms) {
-  const { gap } = units;
   const all = Math.max(0, ms);
   if (all < SECOND) return `${Math.round(all)}${units.ms}`;
   if (all < 10 * SECOND) {
@@ -76,9 +76,9 @@ export function duration(ms) {
     return `${numbers("t", { maximumFractionDigits: 1 }).format(tenths)}${units.s}`;
   }
   if (all < MINUTE) return `${Math.floor(all / SECOND)}${units.s}`;
-  if (all < HOUR) return `${Math.floor(all / MINUTE)}${units.m}${gap}${Math.floor((all % MINUTE) / SECOND)}${units.s}`;
-  if (all < DAY) return `${Math.floor(all / HOUR)}${units.h}${gap}${Math.floor((all % HOUR) / MINUTE)}${units.m}`;
-  return `${Math.floor(all / DAY)}${units.d}${gap}${Math.floor((all % DAY) / HOUR)}${units.h}`;
+  if (all < HOUR) return `${Math.floor(all / MINUTE)}${units.mixed} ${Math.floor((all % MINUTE) / SECOND)}${units.s}`;
+  if (all < DAY) return `${Math.floor(all / HOUR)}${units.h} ${Math.floor((all % HOUR) / MINUTE)}${units.mixed}`;
+  return `${Math.floor(all / DAY)}${units.d} ${Math.floor((all % DAY) / HOUR)}${units.h}`;
 }
 
 /** A duration in one unit, rounded down, for what ticks: `38s`, `21m`, `3h`. @param {number} ms */

@@ -3,7 +3,7 @@
 import { computed, signal } from "../vendor/preact.js";
 import { del, post } from "./api.js";
 
-/** @typedef {{sub: string, roles: string[], exp: number}} Session */
+/** @typedef {{sub: string, roles: string[], exp: number}} Session `exp` in ms */
 
 /** @type {import("../vendor/preact.js").Signal<Session | null>} */
 export const session = signal(/** @type {Session | null} */ (null));

@@ -64,6 +64,9 @@ function where(group) {
   return t("failures.servers", { n: group.serverCount });
 }
 
+/** What it says; the status that stands beside it is not said twice. @param {any} group */
+const nameOf = (group) => group.error.replace(/^HTTP …: /, "") || t(`outcome.${group.outcome}`);
+
 /** @param {{group: any, step: number, open: boolean, cursor: boolean, retry: () => void, done: () => void}} props */
 function Group({ group, step, open, cursor, retry, done }) {
   /** @type {import("../vendor/preact.js").RefObject<HTMLLIElement>} */
@@ -75,10 +78,12 @@ function Group({ group, step, open, cursor, retry, done }) {
   return html`<li ref=${box} class=${cursor ? "card group cursor" : "card group"}>
     <div class="group-head">
       <${Shape} name=${shape} label=${t(`outcome.${group.outcome}`)} />
-      <button type="button" class="group-name" aria-expanded=${open} onClick=${() => setQuery({ group: open ? null : group.id })}>${group.error || t(`outcome.${group.outcome}`)}</button>
+      <button type="button" class="group-name" aria-expanded=${open} onClick=${() => setQuery({ group: open ? null : group.id })}>${nameOf(group)}</button>
       <span class="kind s-${shape}">${t(`outcome.${group.outcome}`)}${group.httpStatus ? ` ${group.httpStatus}` : ""}${group.errorCode ? ` ${group.errorCode}` : ""}</span>
       <span class="chip">${group.type}</span>
-      <b class="count-of" title=${t("failures.count_title", { n: group.count })}>${compact(group.count)}</b>
+      ${group.count > 0
+        ? html`<b class="count-of" title=${t("failures.count_title", { n: group.count })}>${compact(group.count)}</b>`
+        : html`<span class="count-of muted">${t("failures.attempts", { n: group.attempts })}</span>`}
       <${Trend} values=${group.trend} kind=${shape} label=${t("failures.trend", { most: Math.max(...group.trend), step })} />
       <span class="where">${where(group)}</span>
       <span class="muted last">${t("parts.ago", { span: span(now.value - group.lastAt) })}</span>
@@ -86,7 +91,7 @@ function Group({ group, step, open, cursor, retry, done }) {
     <div class="advice"><span>→ ${t(`advice.${group.advice.code}`, adviceParams(group))}</span>
       <div class="actions"><${Advised} group=${group} done=${done} />
         ${isUser.value && group.count > 0 && html`<${Do} onClick=${retry}>${t("failures.retry", { n: group.count })}</${Do}>`}
-        <a class="button" href=${to(`/tasks?failure=${encodeURIComponent(group.id)}`)}>${t("failures.open", { n: group.count })}</a></div>
+        ${group.count > 0 && html`<a class="button" href=${to(`/tasks?failure=${encodeURIComponent(group.id)}`)}>${t("failures.open", { n: group.count })}</a>`}</div>
     </div>
     ${open && html`<div class="group-more">
       <div><h3>${t("failures.where")}</h3><ul>${group.servers.map((/** @type {any} */ one) => html`<li key=${one.id}><a href=${to(`/servers/${encodeURIComponent(one.id)}`)}>${one.id}</a> <span class="muted">${number(one.count)}/${number(attempts(group))}</span></li>`)}

@@ -4,7 +4,7 @@ import { bytes, compact, duration, number, percent, rate, span } from "../core/f
 import { t } from "../core/i18n.js";
 import { now, topics, want } from "../core/live.js";
 import { grown } from "../core/series.js";
-import { isAdmin } from "../core/session.js";
+import { isAdmin, session } from "../core/session.js";
 import { to } from "../nav.js";
 import { Actions } from "../parts/act.js";
 import { Chart } from "../parts/chart.js";
@@ -17,6 +17,8 @@ import { briefly, Funnel } from "../parts/why.js";
 import { html, useEffect, useMemo, useRef } from "../vendor/preact.js";
 
 const POINTS = 300;
+/** So long before a sign-in ends it is said. */
+const SIGN_IN_MS = 30 * 60_000;
 /** How often a window's figures are loaded anew, in ms; the points of the shortest come by themselves. */
 const EVERY = /** @type {Record<string, number>} */ ({ "5m": 30_000, "1h": 12_000, "24h": 60_000 });
 const RED = new Set(["stalled", "disk_low", "lane_unserved", "server_misconfigured", "server_offline", "failing"]);
@@ -51,7 +53,7 @@ function Yard({ seen, window }) {
   // The counts of one who is no admin are its own, the oldest is the whole yard's: the two do not go together.
   const oldest = isAdmin.value ? (live ?? seen).oldest : null;
   const registered = /** @type {number[]} */ (Object.values(servers)).reduce((sum, count) => sum + count, 0);
-  const attention = topics.attention.value ?? seen;
+  const attention = withSignIn(topics.attention.value ?? seen, now.value);
   const lanes = topics.lanes.value;
   const fleet = topics.fleet.value;
   return html`
@@ -68,13 +70,21 @@ function Yard({ seen, window }) {
     <${Charts} series=${series} step=${seen.step} />`;
 }
 
+/** What needs someone, and the end of the reader's own sign-in, which no stream tells. @param {any} told @param {number} at */
+function withSignIn(told, at) {
+  const ends = session.value?.exp ?? 0;
+  if (!ends || ends - at > SIGN_IN_MS) return told;
+  const found = told.attention.filter((/** @type {any} */ one) => one.code !== "sign_in_ends");
+  return { ...told, attention: [...found, { code: "sign_in_ends", params: { at: ends }, since: null, actions: [] }] };
+}
+
 /** @param {{attention: any[], more: number, seen: any, counts: any, servers: any, registered: number, oldest: number | null}} props */
 function NeedsYou({ attention, more, counts, servers, registered, oldest }) {
   if (!attention.length) {
     const up = (servers.online ?? 0) + (servers.degraded ?? 0);
     const runs = t("overview.runs", { n: counts.processing, up, of: registered });
     const waits = oldest ? t("overview.waits", { n: counts.pending, age: now.value - oldest }) : counts.pending && !isAdmin.value ? t("overview.waits_own", { n: counts.pending }) : t("overview.nothing_waits");
-    return html`<p class="all-well"><${Shape} name="completed" /> <b>${t("overview.all_well")}</b> ${runs} ${waits}</p>`;
+    return html`<p class="all-well"><${Shape} name="completed" /> <b>${t("overview.all_well")}</b>${t("parts.gap")}${runs}${t("parts.gap")}${waits}</p>`;
   }
   return html`<section class=${`card needs ${attention.some((one) => RED.has(one.code)) ? "red" : ""}`}>
     <header><h2>${t("overview.needs_you")}</h2></header>
@@ -89,9 +99,12 @@ function NeedsYou({ attention, more, counts, servers, registered, oldest }) {
   </section>`;
 }
 
+const signIn = () => void import("../parts/again.js").then(({ signInAgain }) => signInAgain());
+
 /** @param {{one: any}} props */
 function Fix({ one }) {
   if (one.code === "failing") return html`<a class="button" href=${to("/failures?window=1h")}>${t("overview.open_failures")}</a>`;
+  if (one.code === "sign_in_ends") return html`<button type="button" class="button" onClick=${signIn}>${t("signin.do")}</button>`;
   if (one.code === "queue_growing") return html`<a class="button" href=${to("/tasks?status=PENDING")}>${t("overview.open_waiting")}</a>`;
   return html`<${Actions} actions=${one.actions} most=${1} />`;
 }
@@ -111,7 +124,7 @@ function sentence({ code, params, since }) {
 
 /** @param {{capabilities: string[], group: string | null, serverId: string | null}} lane */
 function needs(lane) {
-  return [...lane.capabilities, lane.group, lane.serverId].filter(Boolean).join(", ") || t("overview.anything");
+  return [...lane.capabilities, lane.group, lane.serverId].filter(Boolean).join(" + ") || t("overview.any_server");
 }
 
 /** @param {{seen: any, series: any, counts: any, slots: any, oldest: number | null, window: string}} props */

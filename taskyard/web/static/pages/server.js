@@ -111,7 +111,7 @@ function sentence(server, history, at) {
   }[state];
   const paused = server.pausedUntil && server.pausedUntil > at ? t("server.says.paused", { span: server.pausedUntil - at }) : "";
   const stands = words ? words() : t(n >= server.maxConcurrent ? "server.says.full" : "server.says.online", { n, of: server.maxConcurrent });
-  return [stands, paused, since].filter(Boolean).join(" ");
+  return [stands, paused, since].filter(Boolean).join(t("parts.gap"));
 }
 
 /** @param {{server: any, history: any, done: () => void}} props */

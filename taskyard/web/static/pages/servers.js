@@ -138,7 +138,7 @@ function columns(sort, step) {
     { key: "status", title: t("tasks.status"), class: "lead", ...sorting("status"), cell: (row) => html`<${Status} name=${row.state} />` },
     { key: "load", title: t("servers.load"), class: "side", ...sorting("load"), cell: (row) => html`<${Load} server=${row} />` },
     { key: "average", title: t("servers.average"), num: true, class: "wide-only", ...sorting("average"), cell: (row) => (row.average === null || row.average === undefined ? "–" : duration(row.average)) },
-    { key: "ok", title: t("servers.ok"), num: true, class: "wide-only", ...sorting("ok"), cell: (row) => (row.ok === null ? "–" : html`<span title=${t("servers.ok_of", { n: row.ended })}>${percent(row.ok)} <span class="muted">${compact(row.ended)}</span></span>`) },
+    { key: "ok", title: t("servers.ok"), num: true, class: "wide-only", ...sorting("ok"), cell: (row) => (row.ok === null ? "–" : html`<span title=${t("servers.ok_of", { n: row.ended })}>${percent(row.ok)} <span class="muted of-ended">${compact(row.ended)}</span></span>`) },
     { key: "strip", title: t("servers.health"), class: "sub", cell: (row) => row.strip && html`<${Strip} strip=${row.strip} step=${step} />` },
     { key: "can", title: t("task.capabilities"), class: "sub grow", cell: (row) => html`<${Can} server=${row} />` },
   ];
@@ -155,5 +155,5 @@ export function Load({ server }) {
 function Can({ server }) {
   if (server.state === "maintenance" && server.maintenanceReason) return html`<span class="muted">${server.maintenanceReason}</span>`;
   if (server.state === "misconfigured") return html`<span class="s-failed">${t("servers.refuses_key")}</span>`;
-  return html`<span class="chips one-line">${server.capabilities.map((/** @type {string} */ word) => html`<span key=${word} class="chip">${word}</span>`)}</span>`;
+  return html`<span class="chips one-line" title=${server.capabilities.join(", ")}>${server.capabilities.map((/** @type {string} */ word) => html`<span key=${word} class="chip">${word}</span>`)}</span>`;
 }

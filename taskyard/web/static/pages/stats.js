@@ -39,14 +39,14 @@ export default function Stats({ query }) {
   return html`<${Title} name=${t("nav.stats")}>
       <div class="segments"><button type="button" aria-label=${t("stats.day_before")} onClick=${() => by(-1)}>‹</button><button type="button" aria-label=${t("stats.day_after")} disabled=${date >= today} onClick=${() => by(1)}>›</button></div>
       <input type="date" aria-label=${t("stats.day")} value=${date} max=${today} onChange=${(/** @type {any} */ event) => isDay(event.target.value) && setQuery({ date: event.target.value === today ? null : event.target.value })} />
-      ${hours.data && day.data && html`<button type="button" class="button" onClick=${() => save(date, hours.data.hours, day.data)}>${t("tasks.csv")}</button>`}
+      ${hours.data && day.data && html`<button type="button" class="button wide-only" onClick=${() => save(date, hours.data.hours, day.data)}>${t("tasks.csv")}</button>`}
     </${Title}>
     <${Shown} loaded=${day}>${(/** @type {any} */ data) => html`<p class="sentence">${t(data.totalTasks ? "stats.says" : "stats.says_nothing", { date: data.date, n: data.totalTasks, ok: data.successfulTasks, failed: data.failedTasks + data.timedOutTasks })}</p>
       <${Figures} day=${data} today=${date === today} />`}</${Shown}>
     <${Shown} loaded=${hours} rows=${5}>${(/** @type {any} */ data) => html`<${Hours} hours=${data.hours} date=${date} open=${date === today ? new Date(now.value).getUTCHours() : undefined} />`}</${Shown}>
     ${day.data && html`<div class="columns">
-      <${Ranking} title=${t("stats.by_server")} name=${t("servers.name")} rows=${day.data.topServers.map((/** @type {any} */ one) => ({ key: one.serverId, name: one.name, href: to(`/servers/${encodeURIComponent(one.serverId)}`), n: one.tasksProcessed, ok: one.successRate, average: one.averageProcessingTime }))} />
-      ${isAdmin.value && html`<${Ranking} title=${t("stats.by_type")} name=${t("task.type")} rows=${day.data.types.map((/** @type {any} */ one) => ({ key: one.type, name: one.type, href: to(`/tasks?type=${encodeURIComponent(one.type)}`), n: one.created, ok: one.successRate, average: one.averageProcessingTime }))} />`}
+      <${Ranking} title=${t("stats.by_server")} name=${t("servers.name")} rows=${day.data.topServers.map((/** @type {any} */ one) => ({ key: one.serverId, name: one.name, href: to(`/servers/${encodeURIComponent(one.serverId)}`), n: one.tasksProcessed, ended: one.tasksProcessed, ok: one.successRate, average: one.averageProcessingTime }))} />
+      ${isAdmin.value && html`<${Ranking} title=${t("stats.by_type")} name=${t("task.type")} rows=${day.data.types.map((/** @type {any} */ one) => ({ key: one.type, name: one.type, href: to(`/tasks?type=${encodeURIComponent(one.type)}`), n: one.created, ended: one.completed + one.failed + one.timedOut, ok: one.successRate, average: one.averageProcessingTime }))} />`}
     </div>`}`;
 }
 
@@ -78,13 +78,13 @@ function Hours({ hours, date, open }) {
     series=${[{ key: "created", name: t("stats.created"), kind: "running", values: values("created") }]} />`;
 }
 
-/** @param {{title: string, name: string, rows: {key: string, name: string, href: string, n: number, ok: number, average: number}[]}} props */
+/** @param {{title: string, name: string, rows: {key: string, name: string, href: string, n: number, ended: number, ok: number, average: number}[]}} props */
 function Ranking({ title, name, rows }) {
   const most = Math.max(1, ...rows.map((row) => row.n));
   return html`<section class="card"><header><h2>${title}</h2></header>${rows.length
     ? html`<div class="scroll"><table class="data"><thead><tr><th scope="col">${name}</th><th scope="col"><span class="offscreen">${t("stats.share")}</span></th><th scope="col" class="num">${t("nav.tasks")}</th><th scope="col" class="num">${t("stats.ok")}</th><th scope="col" class="num">${t("stats.average")}</th></tr></thead>
         <tbody>${rows.map((row) => html`<tr key=${row.key}><th scope="row"><a href=${row.href}>${row.name}</a></th><td class="bar-cell"><progress max=${most} value=${row.n} aria-hidden="true"></progress></td>
-          <td class="num">${number(row.n)}</td><td class="num">${percent(row.ok)}</td><td class="num">${duration(row.average)}</td></tr>`)}</tbody></table></div>`
+          <td class="num">${number(row.n)}</td><td class="num">${row.ended ? percent(row.ok) : "–"}</td><td class="num">${row.average ? duration(row.average) : "–"}</td></tr>`)}</tbody></table></div>`
     : html`<p class="card-body muted">${t("stats.nothing")}</p>`}</section>`;
 }
 

@@ -116,9 +116,9 @@ function Whole({ task, raw, done }) {
 function Waits({ task, reason, done }) {
   const since = Math.max(0, now.value - task.createdAt);
   if (!reason) return html`<p class="verdict s-waiting">${t("task.waiting", { span: since })}</p>`;
-  return html`<p class="verdict s-waiting"><b>${t("task.waiting", { span: since })}</b> ${reason.text}</p>
+  return html`<p class="verdict s-waiting"><b>${t("task.waiting", { span: since })}</b>${t("parts.gap")}${reason.text}</p>
     ${reason.also?.length > 0 && html`<p class="muted">${t("task.also", { what: reason.also.map((/** @type {any} */ one) => t(`why.brief_name.${one.code}`)).join(t("parts.joint")) })}</p>`}
-    ${reason.position !== null && html`<p class="muted">${t("task.position", { n: reason.position })}${reason.estimate ? ` ${t("task.estimate", { p50: reason.estimate.p50, p90: reason.estimate.p90 })}` : ""}</p>`}
+    ${reason.position !== null && html`<p class="muted">${t("task.position", { n: reason.position })}${reason.estimate ? `${t("parts.gap")}${t("task.estimate", { p50: reason.estimate.p50, p90: reason.estimate.p90 })}` : ""}</p>`}
     ${reason.wouldStart && html`<p class="would">${reason.wouldStart.text}</p>`}
     <${Funnel} steps=${reason.funnel} words />
     <${LeftOut} steps=${reason.funnel} link=${serverPath} />

@@ -215,7 +215,7 @@ export default function Tasks({ query }) {
   });
   const columns = useMemo(() => columnsOf(reasons), [reasons]);
   return html`<${Title} name=${t("nav.tasks")} live>
-      ${rows.length > 0 && html`<button type="button" class="button" onClick=${() => save(rows)}>${t("tasks.csv")}</button>`}
+      ${rows.length > 0 && html`<button type="button" class="button wide-only" onClick=${() => save(rows)}>${t("tasks.csv")}</button>`}
     </${Title}>
     <${Tabs} query=${query} narrowed=${narrowed} />
     <${Filter} names=${names} facets=${FACETS} query=${query} onChange=${(/** @type {any} */ changes) => setQuery(changes, { push: true })}
@@ -241,7 +241,7 @@ export default function Tasks({ query }) {
 function columnsOf(reasons) {
   return [
     { key: "status", title: t("tasks.status"), class: "lead", cell: (/** @type {any} */ task) => html`<${Status} name=${taskStatus(task)} />` },
-    { key: "type", title: t("task.type"), class: "lead", cell: (/** @type {any} */ task) => task.type },
+    { key: "type", title: t("task.type"), class: "lead", cell: (/** @type {any} */ task) => html`<span class="clip" title=${task.type}>${task.type}</span>` },
     { key: "id", title: "ID", class: "sub", cell: (/** @type {any} */ task) => html`<a class="mono" href=${to(`/task/${task.id}`)} title=${task.id}>${short(task.id)}</a>` },
     { key: "where", title: t("tasks.where"), class: "sub grow", cell: (/** @type {any} */ task) => html`<${Where} task=${task} reasons=${reasons} />` },
     { key: "tries", title: t("tasks.tries"), num: true, class: "wide-only", cell: (/** @type {any} */ task) => `${number(tries(task))}/${number(task.maxRetries + 1)}` },

@@ -41,7 +41,7 @@ export function Filter({ names, facets, query, onChange, shown = (_, value) => v
         onClick=${() => onChange({ [member]: null })}>×</button></span>`;
     })}
     <span class="filter-box"><input ref=${field} id=${id} type="search" class="filter-field" value=${text} list=${`${id}-list`} autocomplete="off" spellcheck=${false}
-      placeholder=${t("filter.placeholder", { names: Object.keys(names).map((name) => `${name}:`).join(" ") })}
+      placeholder=${t(Object.keys(facets).length ? "filter.placeholder" : "filter.placeholder_names", { names: Object.keys(names).map((name) => `${name}:`).join(" ") })}
       aria-label=${t("filter.label")} data-filter
       onInput=${(/** @type {Event} */ event) => setText(/** @type {HTMLInputElement} */ (event.target).value)}
       onKeyDown=${(/** @type {KeyboardEvent} */ event) => {

@@ -38,7 +38,7 @@ export function Table({ columns, rows, id, label, list, mark, onOpen, onTop }) {
       ${list && chosen && html`<th role="columnheader" class="check"><input type="checkbox" aria-label=${t("parts.select_shown")}
         checked=${all} indeterminate=${some} onChange=${() => list.select(all ? [] : rows.map(id))} /></th>`}
       ${columns.map(
-        (column) => html`<th key=${column.key} role="columnheader" scope="col" class=${column.num ? "num" : null}
+        (column) => html`<th key=${column.key} role="columnheader" scope="col" class=${`c-${column.key}${column.num ? " num" : ""}`}
           aria-sort=${column.sorted}>
           ${column.sort ? html`<button type="button" class="sort" onClick=${column.sort}>${column.title}</button>` : column.title}
         </th>`,
