@@ -19,8 +19,8 @@ _BUDGET_LEAST = 3
 class RetryBudget:
     """Retries of a pool within the last 10 s, bounded by a share of its dispatches. One bucket a second.
 
-    A retry that a server takes well is given back: where they succeed nothing holds them up, where they fail no flood of
-    them can make it worse. The idea of a budget that grows with success is Finagle's.
+    A retry that a server takes well is given back: where they succeed nothing holds them up, where they fail no flood
+    of them can make it worse. The idea of a budget that grows with success is Finagle's.
     """
 
     __slots__ = ("_dispatches", "_retries", "_second")

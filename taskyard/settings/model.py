@@ -192,6 +192,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     retry_budget: Annotated[
         float, _is("share", "Retries as a share of a pool's dispatches in 10 s (3 always).", 0, 1, bare=True)
     ] = 0.2
+    elsewhere_wait: Annotated[
+        int, _is("duration", "A retry waits so long for another server than the one where it failed.", 0, DAY)
+    ] = 30 * SECOND
     max_lost: Annotated[
         int, _is("whole", "Attempts lost with a node or server before the task fails.", 0, 1000, bare=True)
     ] = 5
