@@ -15,6 +15,7 @@ from taskyard.engine.plan import Refusal, Result
 from taskyard.host.bulk import BulkJobs
 from taskyard.host.port import NodePort
 from taskyard.tokens import Principal
+from taskyard.tracing.context import received
 
 if TYPE_CHECKING:
     from taskyard.api.live.hub import Hub
@@ -83,6 +84,11 @@ class Call:
         """A request header's value (the name in lower case); bytes that are not UTF-8 are replaced."""
         value = self.request_headers.get(name)
         return None if value is None else value.decode("utf-8", "replace").strip()
+
+    def trace_context(self) -> str | None:
+        """W3C's trace context that came with the request, `None` for none that is one; see `tracing.context`."""
+        parent = self.header(b"traceparent")
+        return None if parent is None else received(parent, self.header(b"tracestate"))
 
     async def ask(self, fact: Fact, kind: type[R]) -> R:
         """Put a fact to the node. Raises `Problem` when it is refused."""

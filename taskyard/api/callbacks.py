@@ -139,7 +139,7 @@ async def too_large(call: Call) -> None:
 
 
 async def _decide(call: Call, fact: facts.CalledBack) -> Answer:
-    decided = call.node.put(fact)
+    decided = call.node.call_back(fact, call.trace_context())
     try:
         async with asyncio.timeout(call.node.settings.callback_wait / 1000):
             result = await asyncio.shield(decided)

@@ -10,7 +10,8 @@ from taskyard.api.problems import Header
 _LOCAL = re.compile(rb"https?://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?")
 _EXPOSED = b"X-Request-ID, Idempotent-Replayed, Retry-After, Location"
 _REQUEST_HEADERS = (
-    b"Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-ID, X-Taskyard-Hops, traceparent, X-Server-ID"
+    b"Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-ID, X-Taskyard-Hops, traceparent, tracestate, "
+    b"X-Server-ID"
 )
 _MAX_AGE_S = b"600"
 

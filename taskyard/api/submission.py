@@ -30,7 +30,6 @@ SUBMISSION = Reader(Submission)
 BATCH = Reader(Batch)
 # A submission that has been through so many yards goes in circles.
 HOPS_MOST = 5
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _KEY_MOST = 128
 _PENDING = Status.PENDING.name
 _NO_DEFAULTS = TypeDefaults()
@@ -46,11 +45,6 @@ def _hops(call: Call) -> int:
     if hops > HOPS_MOST:
         raise Invalid(f"X-Taskyard-Hops is {hops}, more than {HOPS_MOST}: the task goes round in circles between yards")
     return hops
-
-
-def _traceparent(call: Call) -> str | None:
-    text = call.header(b"traceparent")
-    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 def _key(call: Call, member: str | None) -> str | None:
@@ -125,7 +119,7 @@ def fact_of(call: Call, body: Submission, raw: bytes, key: str | None, hops: int
         metadata=stored_metadata,
         resubmit_of=body.resubmit_of,
         hops=hops,
-        traceparent=_traceparent(call),
+        traceparent=call.trace_context(),
     )
     key_hash = ""
     if key is not None:

@@ -19,7 +19,8 @@ class Spec:
     (Not `frozen`: a frozen dataclass of so many members takes three times as long to make.)
 
     `capabilities` keeps the client's order; `run_at` is `None` for "now"; `ttl_ms`, `queue_timeout_ms` and
-    `heartbeat_timeout_ms` are `None` when there is no such limit; `metadata` is JSON text.
+    `heartbeat_timeout_ms` are `None` when there is no such limit; `metadata` is JSON text; `traceparent` is passed on
+    with each attempt and means nothing here.
     """
 
     id: str

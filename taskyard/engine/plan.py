@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from taskyard.domain.outcomes import Outcome, Status
+from taskyard.domain.task import Spec
 from taskyard.engine.facts import Fact
 from taskyard.engine.rows import (
     AttemptRow,
@@ -203,16 +204,27 @@ class Changed:
 
 @dataclass(slots=True)
 class AttemptOver:
-    """An attempt ended: for metrics and logs. `took_ms` from dispatch, `response_ms` to the predict answer."""
+    """An attempt ended: for metrics, logs and traces. `took_ms` from dispatch, `response_ms` to the predict answer."""
 
     task_id: str
     attempt: int
     server_id: str
-    type: str
+    spec: Spec
     outcome: Outcome
     took_ms: int
     response_ms: int | None
     error: str | None
+
+
+@dataclass(slots=True)
+class Unserved:
+    """A task ended while it waited, after so many attempts; `waited_ms` is how long this time."""
+
+    task_id: str
+    attempts: int
+    spec: Spec
+    status: Status
+    waited_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +258,7 @@ class Post:
     verdicts: list[tuple[int, Result]] = field(default_factory=list)
 
 
-AnyEffect = Answer | Dispatch | Abort | Check | Changed | AttemptOver | ServerChanged | Forget
+AnyEffect = Answer | Dispatch | Abort | Check | Changed | AttemptOver | Unserved | ServerChanged | Forget
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ from taskyard.engine.plan import (
     Result,
     ServerChanged,
     TaskDone,
+    Unserved,
     WakeRead,
 )
 from taskyard.engine.rows import AttemptRow, AuditRow, EndedTask, LaneRow
@@ -157,6 +158,9 @@ class Turn:
             )
             self.plan.writes.failed.append((task.id, group))
         self.plan.effects.append(Changed(task.id, status))
+        if run is None:
+            waited = max(0, self.now - task.queued_at)
+            self.plan.effects.append(Unserved(task.id, task.attempts, spec, status, waited))
 
     # --- attempts ----------------------------------------------------------------------------------------------------
 
@@ -215,7 +219,7 @@ class Turn:
                 counters[tally.RESPONSES] += 1
                 counters[tally.RESPONSE_MS] += response
         self.plan.effects.append(
-            AttemptOver(task.id, run.attempt, server.id, task.spec.type, outcome, took, response, error)
+            AttemptOver(task.id, run.attempt, server.id, task.spec, outcome, took, response, error)
         )
         if given_up:
             self.give_up(run)

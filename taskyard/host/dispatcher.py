@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -17,6 +18,10 @@ from taskyard.host.budget import Budget
 from taskyard.host.keys import Keys
 from taskyard.host.transport.port import Bounds, Lines, Reply, Transport, TransportError, lines
 from taskyard.settings import Settings
+from taskyard.tracing.context import head_lines
+
+if TYPE_CHECKING:
+    from taskyard.tracing.spans import Spans
 
 log = structlog.get_logger()
 CANCEL_ANSWER_MOST = 64 * 1024
@@ -50,6 +55,7 @@ class Dispatcher:
         self._public_base = public_base
         self._running: dict[tuple[str, int], asyncio.Future[Reply] | asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self.spans: Spans | None = None
 
     def dispatch(self, effect: Dispatch) -> None:
         """Begin to send an attempt: at once when a connection to its server is free."""
@@ -59,7 +65,9 @@ class Dispatcher:
         except Exception:
             self._put(_broken(effect))
             return
-        self._running[key] = sent or asyncio.get_running_loop().create_task(self._send(effect))
+        sending = self._running[key] = sent or asyncio.get_running_loop().create_task(self._send(effect))
+        if self.spans is not None:
+            self.spans.dispatched(effect, sending)
 
     def abort(self, effect: Abort) -> None:
         """Give up an attempt: close its connection, and ask the server to stop where it can be asked."""
@@ -143,6 +151,8 @@ class Dispatcher:
     def _tell(self, fact: Ended) -> None:
         if fact.result is not None:
             self._budget.add(len(fact.result))
+        if self.spans is not None:
+            self.spans.answered(fact)
         self._put(fact)
 
     async def _exchange(self, effect: Dispatch, server: Server, payload: str) -> Ended:
@@ -187,8 +197,9 @@ class Dispatcher:
             effect.attempt,
             effect.hops + 1,
         )
-        if effect.traceparent is not None:
-            head += b"traceparent: %b\r\n" % effect.traceparent.encode()
+        traceparent = effect.traceparent
+        if traceparent is not None:
+            head += head_lines(traceparent if self.spans is None else self.spans.heading(traceparent, effect))
         if server.api_key is not None:
             head += lines(self._authorization(server.id, server.api_key))
         return Lines(head)

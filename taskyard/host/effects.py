@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -26,6 +26,7 @@ from taskyard.engine.plan import (
     Refusal,
     Result,
     ServerChanged,
+    Unserved,
 )
 from taskyard.host.budget import Budget
 from taskyard.host.checks import Checks
@@ -37,6 +38,9 @@ from taskyard.host.promises import Promises
 from taskyard.host.transport.port import Transport
 from taskyard.host.waiters import Waiters
 from taskyard.host.watched import Watched
+
+if TYPE_CHECKING:
+    from taskyard.tracing.spans import Spans
 
 log = structlog.get_logger()
 
@@ -69,6 +73,7 @@ class Effects:
             Dispatch: self.dispatch,
             Changed: self._note_change,
             AttemptOver: self._note_attempt,
+            Unserved: self._let_be,
             Abort: dispatcher.abort,
             Check: checks.check,
             ServerChanged: self._note_server,
@@ -83,7 +88,6 @@ class Effects:
         self.watched = Watched()
         self.spans: Spans | None = None
         self._doubtful = False  # a turn came to nothing, and may yet be stored
-        self.spans: Spans | None = None
 
     def expect(self, fact: Fact) -> asyncio.Future[Result]:
         """Give a fact a number, and return the future of its answer."""
@@ -195,6 +199,9 @@ class Effects:
                 took_ms=effect.took_ms,
                 error=effect.error,
             )
+
+    def _let_be(self, _: Unserved) -> None:
+        """Spans are made of it, where there are any."""
 
     def _note_server(self, effect: ServerChanged) -> None:
         log.info("server_changed", server=effect.server_id, status=effect.status, reason=effect.reason)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from taskyard.domain.outcomes import Status
 from taskyard.domain.server import Server
-from taskyard.engine.facts import Fact, Submitted
+from taskyard.engine.facts import CalledBack, Fact, Submitted
 from taskyard.engine.memory import Memory
 from taskyard.engine.plan import Result
 from taskyard.engine.rows import Record
@@ -38,12 +38,16 @@ from taskyard.host.port import (
     WaitingTask,
 )
 from taskyard.host.storage import Storage
+from taskyard.host.telemetry import Telemetry
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.views import fleet_columns, live_counts, server_view
 from taskyard.host.waiting import Board, Trials, waiting_task
 from taskyard.host.watched import Watched
 from taskyard.settings import Settings
 from taskyard.store.port import Store
+
+if TYPE_CHECKING:
+    from taskyard.tracing.spans import Spans
 
 T = TypeVar("T")
 # A full disk is not mended in a second.
@@ -77,6 +81,8 @@ class Front:
         self._draining = False
         self._started_at = self._clock.now()
         self._nodes: Nodes | None = None
+        self._telemetry: Telemetry | None = None
+        self._spans: Spans | None = None
 
     @property
     def memory(self) -> Memory:
@@ -107,6 +113,15 @@ class Front:
 
     def put(self, fact: Fact) -> asyncio.Future[Result]:
         """See `NodePort.put`."""
+        if self._spans is not None and isinstance(fact, Submitted):
+            return self._spans.submit(fact, self._take)
+        return self._take(fact)
+
+    def call_back(self, fact: CalledBack, traceparent: str | None) -> asyncio.Future[Result]:
+        """See `NodePort.call_back`."""
+        return self._take(fact) if self._spans is None else self._spans.call_back(fact, traceparent, self._take)
+
+    def _take(self, fact: Fact) -> asyncio.Future[Result]:
         if self._nodes is not None and self._nodes.takes_in(fact):
             return self._nodes.put(fact)
         if (away := self._away()) is not None:

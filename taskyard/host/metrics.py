@@ -136,6 +136,10 @@ class Metrics(Collector):
         """A committed plan ended a task."""
         self._ended[status] += 1
 
+    def families(self) -> list[Metric]:
+        """All metrics as data."""
+        return list(self._registry.collect())
+
     def text(self) -> bytes:
         """All metrics."""
         return generate_latest(self._registry)

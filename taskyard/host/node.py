@@ -30,6 +30,7 @@ from taskyard.host.opening import open_store
 from taskyard.host.promises import Promises
 from taskyard.host.storage import Storage
 from taskyard.host.sweeper import Sweeper
+from taskyard.host.telemetry import open_telemetry
 from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
 from taskyard.host.waiting import Trials
@@ -81,6 +82,7 @@ class Node(Front):
             )
             if isinstance(store, Shared):
                 self._nodes = await self._join(store)
+            self._trace()
             self._loop = TurnLoop(
                 self._storage,
                 self._inbox,
@@ -118,6 +120,8 @@ class Node(Front):
             await self._storage.close()
             raise
         self._metrics.start()
+        if self._telemetry is not None:
+            self._telemetry.start(self._metrics.families)
         self._sweeper.start()
         # What stands now stays: the collector need not walk it again, and live tasks are few and free of cycles.
         gc.freeze()
@@ -137,6 +141,19 @@ class Node(Front):
         )
         name = self.settings.node_name or f"{socket.gethostname()}:{self.port}"
         return Nodes(self.settings, store, self._clock, self._inbox, self._effects, hands, name=name, version=PROGRAM)
+
+    def _trace(self) -> None:
+        """Have spans made where the settings ask for it. Raises `StartError`, `ValueError`."""
+        self._telemetry = open_telemetry(
+            self.settings,
+            self.settings.node_name or self.name,
+            PROGRAM,
+            now=self.now,
+            memory=lambda: self.memory if self._nodes is None or self._nodes.deciding else None,
+            read=self.read,
+        )
+        if self._telemetry is not None:
+            self._spans = self._effects.spans = self._dispatcher.spans = self._telemetry.spans
 
     async def drain(self) -> None:
         """Dispatch nothing new, let who waits go, and give what is being sent a while to end."""
@@ -164,5 +181,7 @@ class Node(Front):
         self._effects.fail_all("the node stops")
         await self._transport.close()
         await self._calls.close()
+        if self._telemetry is not None:
+            await self._telemetry.stop()
         await self._storage.close()
         log.info("node_stopped", node=self.name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from taskyard.domain.outcomes import Status
 from taskyard.domain.task import Task
-from taskyard.engine.facts import Fact
+from taskyard.engine.facts import CalledBack, Fact
 from taskyard.engine.forecast import Estimate
 from taskyard.engine.plan import Result
 from taskyard.engine.position import Ahead
@@ -168,6 +168,9 @@ class NodePort(Protocol):
 
     def put(self, fact: Fact) -> asyncio.Future[Result]:
         """As `ask`, for who may not wait to the end: the fact is decided all the same."""
+
+    def call_back(self, fact: CalledBack, traceparent: str | None) -> asyncio.Future[Result]:
+        """As `put`, for a callback and the trace context that came with it."""
 
     async def ask(self, fact: Fact) -> Result:
         """Put a fact into the inbox and return what its turn answered, after the commit.

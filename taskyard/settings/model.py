@@ -338,6 +338,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int, _is("duration", "Between two looks for what other nodes have stored, at most.", 1, 10 * SECOND)
     ] = 20
 
+    # OpenTelemetry
+    otlp_endpoint: (
+        Annotated[
+            str,
+            _is(
+                "url",
+                "The base URL of an OTLP/HTTP collector, such as `http://127.0.0.1:4318`: traces and metrics go there. "
+                "Needs the extra `otel`.",
+            ),
+        ]
+        | None
+    ) = None
+    otlp_last_timeout: Annotated[
+        int, _is("duration", "At a stop, what is still to be exported has so long.", 0, HOUR)
+    ] = 2 * SECOND
+
     # Start and stop
     recovery_grace: Annotated[
         int, _is("duration", "After a start, running attempts have so long for their callbacks at least.", 0, DAY)
