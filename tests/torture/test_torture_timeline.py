@@ -14,30 +14,23 @@ def left(at: int, attempt: tuple[str, int]) -> Event:
     return {"at": at, "event": "left", "task": attempt[0], "attempt": attempt[1], "server": "s"}
 
 
-def excess(events: list[Event], over: dict[tuple[str, int], int], cut: set[tuple[str, int]], slots: int = 2) -> bool:
-    return any(crowd.size > slots for crowd in crowds(events, gone(over, cut, LINGER_MS), slots))
+def excess(events: list[Event], over: dict[tuple[str, int], int], slots: int = 2) -> bool:
+    return any(crowd.size > slots for crowd in crowds(events, gone(over, LINGER_MS), slots))
 
 
 def test_as_many_as_slots_are_no_excess_and_one_more_is() -> None:
-    assert not excess([got(1, A), got(2, B), left(3, A), got(3, C)], {}, set())
-    assert excess([got(1, A), got(2, B), got(3, C), left(3, A)], {}, set())
+    assert not excess([got(1, A), got(2, B), left(3, A), got(3, C)], {})
+    assert excess([got(1, A), got(2, B), got(3, C), left(3, A)], {})
 
 
 def test_one_that_was_given_up_counts_for_its_linger() -> None:
     events = [got(1000, A), got(1000, B), got(3000, C)]
-    assert excess(events, {A: 3000 - LINGER_MS + SLACK_MS + 1}, set())
-    assert not excess(events, {A: 3000 - LINGER_MS}, set())
-
-
-def test_one_whose_connection_was_broken_counts_until_the_node_noted_it() -> None:
-    events = [got(1000, A), got(1000, B), got(3000, C)]
-    assert not excess(events, {A: 2999}, {A})
-    assert excess(events, {A: 3000 + SLACK_MS + 1}, {A})
-    assert excess(events, {}, {A})
+    assert excess(events, {A: 3000 - LINGER_MS + SLACK_MS + 1})
+    assert not excess(events, {A: 3000 - LINGER_MS})
 
 
 def test_what_ended_well_counts_until_its_backend_said_so() -> None:
-    assert excess([got(1, A), got(2, B), got(3000, C), left(3001, A)], {B: 1}, set(), slots=1)
+    assert excess([got(1, A), got(2, B), got(3000, C), left(3001, A)], {B: 1}, slots=1)
 
 
 def test_a_start_ends_with_the_first_attempt_that_began_after_it() -> None:

@@ -36,7 +36,7 @@ class Evidence:
 
     def timed(self, linger_ms: int, slots: int) -> subprocess.CompletedProcess[str]:
         """What the judge of times says, told how long attempts linger and how many slots each backend has."""
-        logs = (self.ordeal, self.client, self.proxy, *self.backends)
+        logs = (self.ordeal, self.client, *self.backends)
         return _asked("timeline.py", str(self.database), str(linger_ms), str(slots), *map(str, logs))
 
 

@@ -18,8 +18,8 @@ from taskyard.prove.processes import Trouble, end, listens, program, steady_port
 from taskyard.prove.torture.evidence import DATABASE, KINDS, Evidence
 from taskyard.prove.torture.node import NodeProcess
 
-# Lost attempts free their slots soon, and retries wait for no budget: the field must settle within the test's time.
-SETTINGS = {"LINGER": "200ms", "RETRY_BUDGET": "1", "TASKYARD_LOG_LEVEL": "warning"}
+# Attempts that were given up free their slots soon: the field must settle within the test's time.
+SETTINGS = {"LINGER": "200ms", "TASKYARD_LOG_LEVEL": "warning"}
 SLOTS = 150
 # The client's own limit for settling, and then some.
 LAST_WAIT_S = 300

@@ -1,15 +1,13 @@
-"""Judges when things happened: `python timeline.py DATABASE LINGER_MS SLOTS ORDEAL CLIENT PROXY BACKEND...` (logs).
+"""Judges when things happened: `python timeline.py DATABASE LINGER_MS SLOTS ORDEAL CLIENT BACKEND...` (logs).
 
 It joins the logs with the database's history, and shares nothing with Taskyard nor with the other judge. It prints the
 moments at which a backend had more than `SLOTS` attempts at work that were the node's; then its figures as lines of
 `name: value`; and ends with 1 if there was such a moment. An attempt is no more the node's when it was given up longer
-ago than `LINGER_MS`; or when its connection was broken by the proxy and the node had noted that: to the node it was the
-server that hung up, so that its slot was free.
+ago than `LINGER_MS`.
 
 | log | event | says |
 |---|---|---|
 | backend | `got` task, attempt, server, busy · `left` task, attempt | an attempt came · its work is done, untold yet |
-| proxy | `cut` task, attempt | the connection that carried an attempt is about to be broken |
 | client | `ack` | a submission was acknowledged |
 | ordeal | `start` · `ready` | the node was started · answered that it can work, after a start or a fault |
 | ordeal | `kill` · `stop` · `fault` what | the node was killed · was told to stop · something else was done to it |
@@ -77,9 +75,9 @@ def history(path: str) -> History:
     return History(began, over)
 
 
-def gone(over: dict[Attempt, int], cut: set[Attempt], linger_ms: int) -> dict[Attempt, int]:
+def gone(over: dict[Attempt, int], linger_ms: int) -> dict[Attempt, int]:
     """From when on an attempt that a backend still works on has no slot any more."""
-    return {attempt: at + (0 if attempt in cut else linger_ms) for attempt, at in over.items()}
+    return {attempt: at + linger_ms for attempt, at in over.items()}
 
 
 def crowds(events: list[Event], gone: dict[Attempt, int], slots: int) -> Iterator[Crowd]:
@@ -144,12 +142,11 @@ def stalls(moments: list[int], spans: list[Span]) -> list[tuple[int, int, str]]:
     return gaps
 
 
-def main(database: str, linger_ms: str, slots: str, ordeal: str, client: str, proxy: str, *backends: str) -> int:
+def main(database: str, linger_ms: str, slots: str, ordeal: str, client: str, *backends: str) -> int:
     told = history(database)
     logs = [list(lines(path)) for path in backends]
     acts = list(lines(ordeal))
-    cut = {(event["task"], event["attempt"]) for event in lines(proxy) if event["event"] == "cut"}
-    without_slot = gone(told.over, cut, int(linger_ms))
+    without_slot = gone(told.over, int(linger_ms))
     crowded = [moment for log in logs for moment in crowds(log, without_slot, int(slots))]
     found = [moment for moment in crowded if moment.size > int(slots)]
     for excess in found[:SHOWN]:
