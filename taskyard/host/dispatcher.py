@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from taskyard.domain.outcomes import Outcome
 from taskyard.domain.server import Server
 from taskyard.engine.facts import Ended, Fact, SlotFreed
 from taskyard.engine.plan import Abort, Dispatch
 from taskyard.host.answers import read_failure, read_reply
 from taskyard.host.budget import Budget
 from taskyard.host.keys import Keys
-from taskyard.host.transport.port import Bounds, Lines, Reply, Transport, TransportError, lines
+from taskyard.host.transport.port import Bounds, Lines, Reply, Transport, TransportError, Withheld, lines
 from taskyard.settings import Settings
 from taskyard.tracing.context import head_lines
 
@@ -168,6 +169,8 @@ class Dispatcher:
             )
             del payload  # the transport lets go of it once it is written
             reply = await exchange
+        except Withheld:
+            return _withheld(effect)
         except TransportError as error:
             return read_failure(effect.task_id, effect.attempt, error)
         return self._read(effect, reply, server.is_async)
@@ -254,6 +257,11 @@ class Dispatcher:
 
 def _not_sent(effect: Dispatch, reason: str) -> Ended:
     return read_failure(effect.task_id, effect.attempt, TransportError(reason))
+
+
+def _withheld(effect: Dispatch) -> Ended:
+    reason = "the node that should dispatch it may have been taken for dead meanwhile; nothing was sent"
+    return Ended(task_id=effect.task_id, attempt=effect.attempt, outcome=Outcome.DECLINED, error=reason)
 
 
 def _broken(effect: Dispatch) -> Ended:

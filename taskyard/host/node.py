@@ -140,7 +140,9 @@ class Node(Front):
             url=lambda: self.settings.node_base(self.port),
         )
         name = self.settings.node_name or f"{socket.gethostname()}:{self.port}"
-        return Nodes(self.settings, store, self._clock, self._inbox, self._effects, hands, name=name, version=PROGRAM)
+        nodes = Nodes(self.settings, store, self._clock, self._inbox, self._effects, hands, name=name, version=PROGRAM)
+        self._transport.may_send = lambda: nodes.members.fresh
+        return nodes
 
     def _trace(self) -> None:
         """Have spans made where the settings ask for it. Raises `StartError`, `ValueError`."""

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.nodes.backend import Backend
+from tests.nodes.door import door
 from tests.nodes.yard import Yard
 from tests.support.nodes import until
 
@@ -61,6 +62,30 @@ def test_another_node_decides_when_the_decider_goes(nodes: Yard, served: Backend
         assert woken.get(f"/api/task/{held[0]}").json()["status"] == "COMPLETED"
         assert woken.post("/api/task", json={"type": "quick", "payload": {}}).status_code == 200
         assert woken.get("/api/servers").status_code == 200
+
+
+def test_a_node_that_froze_while_it_connected_sends_nothing_when_it_wakes(nodes: Yard, served: Backend) -> None:
+    one, two = nodes.others()
+    with door() as closed:
+        name = f"d{closed.port}"
+        nodes.register_at(name, f"http://127.0.0.1:{closed.port}/predict", f"{served.url}/health")
+        # Who waits at a node has it send the task.
+        waited = {"type": "quick", "payload": {}, "async": False, "wait": 1, "capabilities": [name]}
+        task = nodes.client(one).post("/api/task", json=waited).json()["id"]
+        until(lambda: closed.knocked)
+        frozen = nodes.nodes[one]
+        os.kill(frozen.pid, signal.SIGSTOP)
+        try:
+            # The system makes the connection meanwhile; the node is taken for dead, and another sends the task.
+            closed.open()
+            assert nodes.becomes(task, ended, two)["attempts"] == 2
+            assert (closed.attempts, closed.left) == ([2], 1)
+        finally:
+            os.kill(frozen.pid, signal.SIGCONT)
+        until(lambda: closed.left + len(closed.attempts) == 3, what="the connection is neither used nor closed")
+        assert closed.attempts == [2]
+        (lost, *_) = nodes.task(task, one)["history"]
+        assert lost["outcome"] == "lost"
 
 
 def test_what_a_dead_node_was_sending_is_lost_in_time_and_what_was_accepted_waits_on(

@@ -85,15 +85,14 @@ class Yard:
 
     def register(self, served: Backend) -> None:
         """Register a backend server, and wait until it is online."""
-        body = {
-            "id": served.name,
-            "name": served.name,
-            "capabilities": [served.name],
-            "endpoints": {"predict": f"{served.url}/predict", "health": f"{served.url}/health"},
-        }
+        self.register_at(served.name, f"{served.url}/predict", f"{served.url}/health")
+
+    def register_at(self, name: str, predict: str, health: str) -> None:
+        """The same for any server, by its endpoints."""
+        body = {"id": name, "name": name, "capabilities": [name], "endpoints": {"predict": predict, "health": health}}
         number = self.decider()
         assert self.client(number).post("/api/servers", json=body).status_code == 200
-        until(lambda: self.client(number).get(f"/api/servers/{served.name}").json()["status"] == "online")
+        until(lambda: self.client(number).get(f"/api/servers/{name}").json()["status"] == "online")
 
     def unregister(self, served: Backend) -> None:
         """It gets nothing any more."""

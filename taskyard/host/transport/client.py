@@ -24,7 +24,7 @@ from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.connection import Connection, Stale
 from taskyard.host.transport.dialing import Dialer
 from taskyard.host.transport.pool import Pool
-from taskyard.host.transport.port import Bounds, Headers, Lines, Reply, Unreached, lines
+from taskyard.host.transport.port import Bounds, Headers, Lines, Reply, Unreached, Withheld, lines
 from taskyard.host.transport.reading import Reading
 from taskyard.host.transport.target import Target, parse
 
@@ -38,7 +38,8 @@ class Client:
     """A `Transport`. Made within a running loop, which it then belongs to.
 
     `tls` defaults to the system's trust store (which SSL_CERT_FILE extends), read at the first https connection;
-    `budget`, which answers' bodies count against, to one without an end.
+    `budget`, which answers' bodies count against, to one without an end. `may_send` is asked once more right before a
+    POST is written that had to wait for its connection: much may have happened meanwhile.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Client:
         self._retired: set[Pool] = set()  # forgotten, but with exchanges under way
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
+        self.may_send: Callable[[], bool] = _always
 
     def post(
         self,
@@ -163,6 +165,9 @@ class Client:
             elif connection.ended:  # since it was handed over
                 connection.close()
                 connection = None
+        if request[0].startswith(b"POST") and not self.may_send():
+            connection.close()
+            raise Withheld("it must not be sent any more: nothing was sent")
         if self._sweep is None or total_at < self._sweep.when():
             self._watch(total_at)
         waiter = connection.exchange(request, size, bounds, total_at=total_at, connect_ms=connect_ms)
@@ -237,6 +242,10 @@ class Client:
 
     def _all_pools(self) -> list[Pool]:
         return [pool for pools in self._pools.values() for pool in pools.values()] + list(self._retired)
+
+
+def _always() -> bool:
+    return True
 
 
 def _settled(

@@ -1,8 +1,8 @@
 """The port through which the host speaks HTTP to backend servers: what it asks for, gets back, and can fail with.
 
 It knows nothing of tasks and outcomes: who calls it decides what a `Reply` or a `TransportError` means. The one
-distinction that the errors make sharp is whether the request may have reached the server: after `Unreached` it
-certainly has not, after every other error it may have been carried out.
+distinction that the errors make sharp is whether the request may have reached the server: after `Unreached` and
+`Withheld` it certainly has not, after every other error it may have been carried out.
 """
 
 import asyncio
@@ -69,6 +69,10 @@ class Unreached(TransportError):
 
 class AddressDenied(Unreached):
     """No address of the host passes the address policy."""
+
+
+class Withheld(TransportError):
+    """The request was not sent, since in the moment before that it must not be any more."""
 
 
 class Unanswered(TransportError):

@@ -10,7 +10,7 @@ from taskyard.host.transport.address import AddressPolicy
 from taskyard.host.transport.client import Client
 from taskyard.host.transport.connection import Connection
 from taskyard.host.transport.pool import Pool
-from taskyard.host.transport.port import Bounds, Silent, Transport, Unreached
+from taskyard.host.transport.port import Bounds, Silent, Transport, Unreached, Withheld
 from tests.support.aio import run, until
 from tests.support.asking import BOUNDS, asking
 from tests.support.rude import Rude
@@ -280,6 +280,32 @@ def test_many_exchanges_with_random_cancels_leave_the_pool_whole(loop: str, rude
             assert len(pool._members) == len(pool._idle) <= 3
             assert not pool._opening
             assert not pool._waiters
+
+    run(main(), loop)
+
+
+def test_what_had_to_wait_is_withheld_when_it_must_not_be_sent_any_more(loop: str, rude: Rude) -> None:
+    async def main() -> None:
+        async with asking(rude.url) as ask:
+            asked: list[str] = []
+
+            def may_send() -> bool:
+                asked.append(f"{rude.accepted} connections")
+                return len(asked) != 2
+
+            ask.client.may_send = may_send
+            first = asyncio.create_task(ask.post("/gate", connections=1))
+            await asyncio.to_thread(rude.events.wait, "at gate")
+            second = asyncio.create_task(ask.post("/number", connections=1))
+            third = asyncio.create_task(ask.post("/number", connections=1))
+            await asyncio.sleep(0)  # both wait for the connection
+            rude.events.add("open")
+            assert (await first).status == 200
+            with pytest.raises(Withheld):
+                await second
+            # Nothing was written on it, and the one behind it has a new one.
+            assert (await third).body == b"2.1"
+            assert asked == ["1 connections", "1 connections", "2 connections"]
 
     run(main(), loop)
 
