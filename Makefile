@@ -26,7 +26,7 @@ SEED ?=
 BENCH ?= main_job transport store retention backup events
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test-venv tools demo test test-quick simulate torture torture-nodes power lint bench bench-peers docs lock clean vendor pictures lint-web
+.PHONY: help venv install test-venv tools demo test test-quick simulate torture torture-nodes power lint bench bench-peers docs lock clean vendor pictures answers lint-web
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -84,12 +84,14 @@ torture-nodes: test-venv tools ## the same with three nodes on one PostgreSQL, a
 power: test-venv ## the power goes after every single write of a thousand turns (make test: between any two syncs)
 	POWER=every $(BIN)/pytest -n $(WORKERS) tests/power
 
-lint: test-venv ## style, types, layers, portability
+lint: test-venv ## style, types, layers, portability; the dashboard's too where its tools are there
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/unit/test_portability.py
+	@if [ tools/web/node_modules -nt tools/web/package-lock.json ]; then $(MAKE) --no-print-directory lint-web; \
+	else echo "The dashboard's types and lint are left out: make lint-web fetches their tools from npm, once."; fi
 
 bench: test-venv ## measurements; they assert nothing
 	@sh tests/tools.sh nginx:nginx-light wrk:wrk
@@ -102,9 +104,12 @@ bench-peers: test-venv $(VENV)/bench.stamp ## Taskyard beside other queues on Po
 vendor: test-venv tools/web/node_modules ## the dashboard's vendored files, from tools/web/package-lock.json
 	cd tools/web && $(abspath $(BIN))/node vendor.mjs
 
-pictures: test-venv ## the pictures of the docs, of a real node at work
-	@sh tests/tools.sh chromium:chromium
+pictures: test-venv ## the pictures of the tour, of a real node at work, some 10 minutes
+	@sh tests/tools.sh chromium:chromium fc-list:fontconfig
 	$(BIN)/python -m tests.web.pictures
+
+answers: test-venv ## the answers that the API documentation shows, of a real node at work
+	$(BIN)/python -m tests.contract.openapi.answers
 
 lint-web: test-venv tools/web/node_modules ## the dashboard's types and lint
 	cd tools/web && $(abspath $(BIN))/node node_modules/typescript/bin/tsc -p tsconfig.json

@@ -89,3 +89,36 @@ def unspoken(said: str) -> str:
     while left != before:
         before, left = left, re.sub("⟦[^⟦⟧]*⟧", "", left)
     return NAMES.sub("", left).strip()
+
+
+def test_forced_colours_keep_what_colours_say(scene: Scene, visit: Callable[..., Visitor]) -> None:
+    page = visit(scene.yard, "admin", forced_colors="active", reduced_motion="reduce").page
+    for path in ("/", "/servers", "/failures", f"/task/{scene.ids['bad']}"):
+        opened(page, path)
+        found = page.evaluate("""() => {
+          const system = (word) => { const one = document.createElement('i'); one.style.color = word;
+            document.body.append(one); const seen = getComputedStyle(one).color; one.remove(); return seen; };
+          const [ink, ground] = [system('CanvasText'), system('Canvas')];
+          const seen = (place, name) => [...document.querySelectorAll(place)]
+            .filter((one) => one.checkVisibility()).map((one) => getComputedStyle(one)[name]);
+          return { different: ink !== ground,
+            shapes: seen('.shape', 'stroke').every((one) => one === ink),
+            bars: seen('progress', 'borderTopStyle').every((one) => one === 'solid'),
+            blocks: seen('.strip rect, .trend rect, .timeline rect', 'fill').every((one) => one === ink),
+            here: seen('.rail [aria-current]', 'outlineStyle'),
+            buttons: seen('.button', 'borderTopStyle').every((one) => one === 'solid') };
+        }""")
+        assert found.pop("here") == ["solid"], path
+        assert all(found.values()), (path, found)
+
+
+def test_nothing_moves_for_who_wants_that(scene: Scene, visit: Callable[..., Visitor]) -> None:
+    page = visit(scene.yard, "admin").page
+    moving = "document.getAnimations().filter((one) => one.effect.getTiming().duration > 0).length"
+    watch = """new Promise((done) => { let most = 0; const look = () => { most = Math.max(most, %s); };
+      const timer = setInterval(look, 4); document.querySelector('.title .button.primary').click();
+      setTimeout(() => { clearInterval(timer); done(most); }, 400); })"""
+    for motion in ("no-preference", "reduce"):
+        page.emulate_media(reduced_motion=motion)  # type: ignore[arg-type]
+        opened(page, "/servers")
+        assert (page.evaluate(watch % moving) > 0) == (motion == "no-preference")

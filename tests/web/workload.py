@@ -174,6 +174,20 @@ class Fleet:
             await client.post(url, json={"status": "COMPLETED", "result": {"text": "…", "language": "zh"}})
 
 
+def registration(machine: Machine, fleet: Fleet) -> dict[str, Any]:
+    """What a machine is registered with."""
+    return {
+        "id": machine.id,
+        "name": machine.id,
+        "endpoints": fleet.endpoints(machine),
+        "capabilities": list(machine.words),
+        "groups": list(machine.groups),
+        "maxConcurrent": machine.slots,
+        "priority": machine.weight,
+        "apiKey": "a-key",
+    }
+
+
 class Work:
     """The clients of one node: `ids` are tasks that the tour shows, by what they show."""
 
@@ -190,17 +204,7 @@ class Work:
     def begin(self) -> None:
         """Register the fleet, submit what the tour shows, and go on until `stop`."""
         for machine in FLEET:
-            body = {
-                "id": machine.id,
-                "name": machine.id,
-                "endpoints": self.fleet.endpoints(machine),
-                "capabilities": list(machine.words),
-                "groups": list(machine.groups),
-                "maxConcurrent": machine.slots,
-                "priority": machine.weight,
-                "apiKey": "a-key",
-            }
-            self._admin.post("/api/servers", json=body).raise_for_status()
+            self._admin.post("/api/servers", json=registration(machine, self.fleet)).raise_for_status()
             if machine.rest:
                 reason = {"maintenance": True, "reason": machine.rest}
                 self._admin.post(f"/api/servers/{machine.id}/maintenance", json=reason).raise_for_status()

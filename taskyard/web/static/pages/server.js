@@ -41,7 +41,7 @@ export default function ServerPage({ params, query }) {
       ${isAdmin.value && loaded.data && html`<${Changes} server=${loaded.data} path=${path} done=${done} />`}
     </${Title}>
     <${Shown} loaded=${loaded} missing=${{ title: t("server.missing", { id: params.id }), text: t("server.missing_text") }}>
-      ${(/** @type {any} */ server) => html`<${Whole} server=${server} history=${history.data} done=${done} />`}
+      ${(/** @type {any} */ server) => html`<${Whole} server=${server} history=${history.data} />`}
     </${Shown}>`;
 }
 
@@ -114,8 +114,8 @@ function sentence(server, history, at) {
   return [stands, paused, since].filter(Boolean).join(t("parts.gap"));
 }
 
-/** @param {{server: any, history: any, done: () => void}} props */
-function Whole({ server, history, done }) {
+/** @param {{server: any, history: any}} props */
+function Whole({ server, history }) {
   const state = serverStatus(server);
   return html`<section class="card facts" aria-label=${server.id}>
       <div class="headline"><span role="status"><${Status} name=${state} /></span><code class="id">${server.id}</code><${Copy} text=${server.id} what=${t("server.id")} /><${Load} server=${server} />
