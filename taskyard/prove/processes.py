@@ -16,7 +16,7 @@ from random import SystemRandom
 from typing import IO
 
 # How long a machine with other things to do may need until something is done that should be done at once.
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 STEADY = (10_000, 32_000)
 _PR_SET_PDEATHSIG = 1
 _PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None

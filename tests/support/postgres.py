@@ -128,6 +128,14 @@ class Cluster:
             self._process.wait(PATIENCE_S)
             self._process = None
 
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
+    def said(self, words: str) -> int:
+        """How often there is something in its log."""
+        return self._log.read_text(errors="replace").count(words)
+
     def crash(self) -> None:
         """End it as a power loss would, but for what the system still writes out."""
         self.stop(signal.SIGQUIT)
