@@ -89,6 +89,8 @@ class Balancer:
         end: Callable[[], None] = called.transport.abort
         try:
             await asyncio.gather(_pass(caller, called), _pass(answers, back))
+        except asyncio.CancelledError:  # of this one asyncio would complain
+            return
         finally:
             end()
             back.transport.abort()

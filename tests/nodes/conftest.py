@@ -6,16 +6,23 @@ import pytest
 
 from tests.nodes.backend import Backend, backend
 from tests.nodes.yard import Yard, yard
-from tests.support.postgres import cluster
+from tests.support.postgres import Cluster, cluster
 
 # So few that who waits would keep others from being passed on; and limits that a test can come near to.
 SETTINGS = {"TASKYARD_NODE_CALLS": "2", "MAX_QUEUED_PER_SUB": "40", "TASKYARD_CONNECT_TIMEOUT": "60s"}
 
 
 @pytest.fixture(scope="session")
-def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def server() -> Iterator[Cluster]:
+    """A PostgreSQL server for all tests of a worker."""
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def _started(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     folder = tmp_path_factory.mktemp("nodes")
-    with cluster() as server, yard(folder, server.url(server.database()), settings=SETTINGS) as running:
+    with yard(folder, server.url(server.database()), settings=SETTINGS) as running:
         yield running
 
 

@@ -104,7 +104,7 @@ def url() -> Iterator[str]:
 
 def test_two_versions_work_side_by_side_forward_and_back(tmp_path: Path, url: str) -> None:
     before, version = unpacked(tmp_path / "before")
-    nodes = Yard(tmp_path, url, 2, {"PYTHONPATH": str(before)})
+    nodes = Yard(tmp_path, url, 2, [{"PYTHONPATH": str(before)}] * 2)
     other = [
         NodeProcess(
             tmp_path / f"node{n}",

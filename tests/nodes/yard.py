@@ -1,7 +1,7 @@
 """Nodes on one database, and what tests ask of them."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ SETTINGS = {
 
 
 class Yard:
-    """Nodes by number, the first of which decides at first."""
+    """Nodes by number, the first of which decides at first. `own` are settings of each of them."""
 
-    def __init__(self, folder: Path, url: str, count: int, settings: Mapping[str, str] | None = None) -> None:
-        found = SETTINGS | {"TASKYARD_DATABASE": url} | dict(settings or {})
+    def __init__(self, folder: Path, url: str, count: int, own: Sequence[Mapping[str, str]] = ()) -> None:
+        found = SETTINGS | {"TASKYARD_DATABASE": url}
         self.nodes = [
-            NodeProcess(folder / f"node{n}", settings=found | {"TASKYARD_NODE_NAME": f"node{n}"}) for n in range(count)
+            NodeProcess(
+                folder / f"node{n}", settings=found | {"TASKYARD_NODE_NAME": f"node{n}"} | (dict(own[n]) if own else {})
+            )
+            for n in range(count)
         ]
         self._stack = ExitStack()
         self._clients: dict[int, httpx.Client] = {}
@@ -83,7 +86,7 @@ class Yard:
 
         until(all_know, what="the nodes do not know of each other")
 
-    def register(self, served: Backend) -> None:
+    def register(self, served: Backend, **members: Any) -> None:
         """Register a backend server, and wait until it is online."""
         self.register_at(served.name, f"{served.url}/predict", f"{served.url}/health")
 
@@ -127,9 +130,9 @@ class Yard:
 
 
 @contextmanager
-def yard(folder: Path, url: str, count: int = 3, settings: Mapping[str, str] | None = None) -> Iterator[Yard]:
+def yard(folder: Path, url: str, count: int = 3, own: Sequence[Mapping[str, str]] = ()) -> Iterator[Yard]:
     """Running nodes."""
-    made = Yard(folder, url, count, settings)
+    made = Yard(folder, url, count, own)
     try:
         made.start()
         yield made
