@@ -190,7 +190,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     retry_base: Annotated[int, _is("duration", "The first pause before a retry, at most.", 0, LONGEST)] = SECOND
     retry_cap: Annotated[int, _is("duration", "No pause before a retry is longer.", 0, LONGEST)] = 30 * SECOND
     retry_budget: Annotated[
-        float, _is("share", "Retries as a share of a pool's dispatches in 10 s (3 always).", 0, 1, bare=True)
+        float,
+        _is(
+            "share",
+            "Retries as a share of a pool's dispatches in 10 s (3 always); those that succeed do not count.",
+            0,
+            1,
+            bare=True,
+        ),
     ] = 0.2
     elsewhere_wait: Annotated[
         int, _is("duration", "A retry waits so long for another server than the one where it failed.", 0, DAY)
