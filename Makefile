@@ -23,10 +23,10 @@ SEEDS ?= 200
 MINUTES ?= 5
 SEED ?=
 # One of them alone: make bench BENCH=main_job
-BENCH ?= main_job transport store retention backup events
+BENCH ?= main_job transport store retention backup events overload
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test-venv tools demo test test-quick simulate torture torture-nodes power lint bench bench-peers docs lock clean vendor pictures answers lint-web
+.PHONY: help venv install test-venv tools demo test test-quick simulate torture torture-nodes power lint bench bench-peers bench-web docs lock clean vendor pictures answers lint-web
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -100,6 +100,10 @@ bench: test-venv ## measurements; they assert nothing
 bench-peers: test-venv $(VENV)/bench.stamp ## Taskyard beside other queues on PostgreSQL, with and without an old snapshot
 	@sh tests/tools.sh nginx:nginx-light wrk:wrk initdb:postgresql
 	@$(BIN)/python -m benchmarks.peers
+
+bench-web: test-venv ## the dashboard against its budgets, in Chromium, with 0, 14 and 1,000 servers and 1,000,000 tasks
+	@sh tests/tools.sh chromium:chromium
+	@$(BIN)/python -m benchmarks.web
 
 vendor: test-venv tools/web/node_modules ## the dashboard's vendored files, from tools/web/package-lock.json
 	cd tools/web && $(abspath $(BIN))/node vendor.mjs

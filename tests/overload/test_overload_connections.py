@@ -23,7 +23,7 @@ ROUNDS = 100
 TASK = {"type": "t", "payload": {"ms": 0}, "async": False}
 
 
-async def _times(url: str, goes_on: Callable[[int], bool]) -> tuple[list[float], list[float]]:
+async def times_of(url: str, goes_on: Callable[[int], bool]) -> tuple[list[float], list[float]]:
     """How long `/ready` and a synchronous task took, each on a new connection, in ms, round by round."""
     ready: list[float] = []
     tasks: list[float] = []
@@ -69,7 +69,7 @@ def _end_of_a_crowd(folder: Path, count: int, limit_s: int) -> dict[str, Any]:
         figures: dict[str, float] = {"open": opened["open"]}
         # While all are open, and until the last has been closed.
         for when, goes_on in (("open", lambda n: n < ROUNDS), ("ending", lambda n: n < 1 or crowd.poll() is None)):
-            ready, tasks = running(_times(yard.node.url, goes_on), limit_s + 2 * MARGIN_S)
+            ready, tasks = running(times_of(yard.node.url, goes_on), limit_s + 2 * MARGIN_S)
             figures |= {
                 f"ready p99, {when}": p99(ready),
                 f"task p99, {when}": p99(tasks),

@@ -57,7 +57,7 @@ def at_rest(yard: Yard) -> bool:
     return bool(now["pendingTasks"] == now["processingTasks"] == 0)
 
 
-async def _calls(url: str) -> list[tuple[float, dict[str, Any]]]:
+async def calls_of(url: str) -> list[tuple[float, dict[str, Any]]]:
     """`CALLS` synchronous tasks from `CALLERS` at once: the ms of each and what was said."""
     left = iter(range(CALLS))
     found: list[tuple[float, dict[str, Any]]] = []
@@ -84,12 +84,12 @@ async def _calls(url: str) -> list[tuple[float, dict[str, Any]]]:
 def test_one_of_ten_that_hangs_leaves_the_others_tasks_unharmed(tmp_path: Path) -> None:
     with Yard.of(tmp_path, {"RETRY_BUDGET": "1", "LINGER": "200ms"}) as yard:
         machines = [yard.add(f"m{number}", maxConcurrent=4) for number in range(TEN)]
-        running(_calls(yard.node.url), PATIENCE_S)  # connections are made, averages learnt
-        calm = running(_calls(yard.node.url), PATIENCE_S)
+        running(calls_of(yard.node.url), PATIENCE_S)  # connections are made, averages learnt
+        calm = running(calls_of(yard.node.url), PATIENCE_S)
         assert {said["status"] for _, said in calm} == {"COMPLETED"}
         before = len(machines[0].lines())
         machines[0].freeze()
-        found = running(_calls(yard.node.url), PATIENCE_S)
+        found = running(calls_of(yard.node.url), PATIENCE_S)
         machines[0].thaw()
         assert len(found) == CALLS
         assert {said["status"] for _, said in found} == {"COMPLETED"}
