@@ -46,6 +46,8 @@ http {{
 }}
 """
 
+# A machine may be busy with other things.
+STARTING_S = 120.0
 WRK_POST = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -152,7 +154,7 @@ def yard(folder: Path, **environment: str) -> Iterator[Yard]:
     command = [sys.executable, "-m", "taskyard", "serve", "--dev", "--port", str(port), "--data-dir", str(data)]
     with process(*command, env=env, log=log) as running:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: running.poll() is not None or _answers(url + "/ready"))
+        until(lambda: running.poll() is not None or _answers(url + "/ready"), STARTING_S)
         token = re.search(r"eyJ[\w.-]+", log.read_text())
         if token is None:
             raise RuntimeError(log.read_text())

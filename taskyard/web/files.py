@@ -1,4 +1,7 @@
-"""The dashboard's files: read once, named by a hash of them all, compressed once. No request reaches the disk."""
+"""The dashboard's files: read once, named by a hash of them all, compressed once. No request reaches the disk.
+
+The style sheets are served as one, for each alone compresses badly; all else is served as it stands.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ MEDIA = {
     ".json": b"application/json",
     ".svg": b"image/svg+xml",
 }
+STYLE = "style.css"
+# Later rules win: what all pages use comes first.
+FIRST_STYLES = ("css/tokens.css", "css/base.css", "vendor/uplot.css")
 # Compressed, they would not be smaller by much.
 _SMALL = 256
 _HASH_CHARACTERS = 16
@@ -37,6 +43,10 @@ class Files:
 
     def __init__(self, folder: Traversable | None = None) -> None:
         found = dict(_read(folder or files("taskyard.web") / "static", ""))
+        styles = sorted(path for path in found if path.endswith(".css"))
+        if styles:
+            ordered = sorted(styles, key=lambda path: FIRST_STYLES.index(path) if path in FIRST_STYLES else len(styles))
+            found[STYLE] = _packed(b"\n".join(_named(path, found.pop(path)) for path in ordered), MEDIA[".css"])
         self.all = {path: found[path] for path in sorted(found)}
         digest = hashlib.sha256()
         for path, file in self.all.items():
@@ -64,6 +74,15 @@ def _names(file: File) -> list[str]:
     return _IMPORT.findall(file.body.decode("utf-8"))
 
 
+def _named(path: str, file: File) -> bytes:
+    return b"/* %b */\n%b" % (path.encode(), file.body)
+
+
+def _packed(body: bytes, media: bytes) -> File:
+    packed = gzip.compress(body, 9, mtime=0) if len(body) >= _SMALL else None
+    return File(body, packed if packed and len(packed) < len(body) else None, media)
+
+
 def _read(folder: Traversable, prefix: str) -> list[tuple[str, File]]:
     found: list[tuple[str, File]] = []
     for entry in folder.iterdir():
@@ -72,7 +91,5 @@ def _read(folder: Traversable, prefix: str) -> list[tuple[str, File]]:
         if entry.is_dir():
             found += _read(entry, path + "/")
         elif media is not None and not path.endswith(".d.ts"):
-            body = entry.read_bytes()
-            packed = gzip.compress(body, 9, mtime=0) if len(body) >= _SMALL else None
-            found.append((path, File(body, packed if packed and len(packed) < len(body) else None, media)))
+            found.append((path, _packed(entry.read_bytes(), media)))
     return found

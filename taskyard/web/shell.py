@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
-from taskyard.web.files import Files
+from taskyard.web.files import STYLE, Files
 
 THEMES: Final = ("light", "dark")
 # The pages by the first part of their path, with the module that shows each.
@@ -35,8 +35,6 @@ PATHS: Final = (
     "/system",
     "/signin",
 )
-# Later rules win: what all pages use comes first.
-FIRST_STYLES: Final = ("css/tokens.css", "css/base.css", "vendor/uplot.css")
 CSP: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
@@ -64,8 +62,6 @@ class Shell:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        others = [path for path in files.all if path.endswith(".css") and path not in FIRST_STYLES]
-        self._styles = [path for path in (*FIRST_STYLES, *others) if path in files.all]
 
     def page(self, path: str, reader: Reader) -> bytes:
         """The HTML. All its links go up from `path`, so that a proxy may serve the dashboard below any prefix."""
@@ -87,7 +83,7 @@ class Shell:
             '<meta name="color-scheme" content="light dark">',
             "<title>Taskyard</title>",
             f'<link rel="icon" href="{static}icon.svg" type="image/svg+xml">',
-            *(f'<link rel="stylesheet" href="{static}{style}">' for style in self._styles),
+            f'<link rel="stylesheet" href="{static}{STYLE}">',
             f'<link rel="preload" href="{dictionary}" as="fetch" crossorigin>',
             *(f'<link rel="modulepreload" href="{static}{module}">' for module in modules),
             f'<script type="module" src="{static}app.js"></script>',

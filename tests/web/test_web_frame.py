@@ -56,6 +56,18 @@ def test_files_are_packed_once_and_named_by_what_is_in_them(tmp_path: Path) -> N
     assert Files(tmp_path).hash != before.hash
 
 
+def test_style_sheets_are_served_as_one_in_their_order(tmp_path: Path) -> None:
+    for name in ("css/base.css", "css/a.css", "css/tokens.css", "vendor/uplot.css"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f".{Path(name).stem} {{ color: red }}")
+    files = Files(tmp_path)
+    assert set(files.all) == {"style.css"}
+    named = re.findall(r"^\.(\w+)", files.all["style.css"].body.decode(), re.MULTILINE)
+    assert named == ["tokens", "base", "uplot", "a"]
+    page = Shell(files).page("/", Reader("en", "", {})).decode()
+    assert re.findall(r'rel="stylesheet" href="(.*?)"', page) == [f"./static/{files.hash}/style.css"]
+
+
 @pytest.mark.parametrize(("path", "root"), [("/", "./"), ("/tasks", "./"), ("/task/x", "../"), ("/servers/", "../")])
 def test_links_go_up_from_where_the_page_is(path: str, root: str) -> None:
     page = Shell(Files()).page(path, Reader("zh-CN", "dark", {"name": '"><script>'})).decode()
