@@ -39,7 +39,8 @@ class Client:
 
     `tls` defaults to the system's trust store (which SSL_CERT_FILE extends), read at the first https connection;
     `budget`, which answers' bodies count against, to one without an end. `may_send` is asked once more right before a
-    POST is written that had to wait for its connection: much may have happened meanwhile.
+    POST is written that had to wait for its connection, and before the last part of one that the system did not take at
+    once: much may have happened meanwhile.
     """
 
     def __init__(
@@ -105,7 +106,9 @@ class Client:
         total_at = now + bounds.total_ms / 1000
         if self._sweep is None or total_at < self._sweep.when():
             self._watch(total_at)
-        waiter = connection.exchange((first, *body), len(first) + size, bounds, total_at=total_at, connect_ms=0)
+        waiter = connection.exchange(
+            (first, *body), len(first) + size, bounds, total_at=total_at, connect_ms=0, may_send=self.may_send
+        )
         waiter.add_done_callback(partial(_settled, connection, done))
         return waiter
 
@@ -170,7 +173,9 @@ class Client:
             raise Withheld("it must not be sent any more: nothing was sent")
         if self._sweep is None or total_at < self._sweep.when():
             self._watch(total_at)
-        waiter = connection.exchange(request, size, bounds, total_at=total_at, connect_ms=connect_ms)
+        waiter = connection.exchange(
+            request, size, bounds, total_at=total_at, connect_ms=connect_ms, may_send=self.may_send
+        )
         del request  # once it is written its memory is free, however long the answer takes
         try:
             return await waiter

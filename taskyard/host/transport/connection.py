@@ -10,13 +10,13 @@ Time is kept outside: `deadline` says when `expire` shall be called (`pool`), so
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 import httptools
 
 from taskyard.host.transport.fields import idle_s, merged, size_of, text
-from taskyard.host.transport.port import Bounds, Broken, Reply, Silent, TooLarge, TransportError
+from taskyard.host.transport.port import Bounds, Broken, Reply, Silent, TooLarge, TransportError, Withheld
 
 JOIN_MAX = 65_536  # bytes; a smaller request is joined into one buffer, a larger one is not copied
 
@@ -53,9 +53,9 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_bounds", "_complete", "_connect_ms", "_error", "_fields", "_head_at", "_head_lines", "_held", "_home",
-        "_keep", "_lines", "_loop", "_loose", "_parser", "_parts", "_paused", "_sent_at", "_size", "_sock", "_speaking",
-        "_status", "_total", "_transport", "_until_end", "body_max", "closed", "deadline", "gone",
-        "idle_since", "reused", "waiter",
+        "_keep", "_last", "_lines", "_loop", "_loose", "_may_send", "_parser", "_parts", "_paused", "_sent_at",
+        "_size", "_sock", "_speaking", "_status", "_total", "_transport", "_until_end", "body_max", "closed",
+        "deadline", "gone", "idle_since", "reused", "waiter",
     )  # fmt: skip
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
@@ -71,14 +71,26 @@ class Connection(asyncio.Protocol):
         self.body_max = 0  # bytes that the answer under way may have
         self._held = 0  # bytes of an answer's part that `grew` told of
         self._paused = False
+        self._last = b""  # of the request under way, what is still to be written
         self.gone: asyncio.Future[None] = loop.create_future()  # done when the socket is closed
 
     # The caller's side ------------------------------------------------------------------------------------------------
 
     def exchange(
-        self, request: Sequence[bytes], size: int, bounds: Bounds, *, total_at: float, connect_ms: int
+        self,
+        request: Sequence[bytes],
+        size: int,
+        bounds: Bounds,
+        *,
+        total_at: float,
+        connect_ms: int,
+        may_send: Callable[[], bool],
     ) -> asyncio.Future[Reply]:
-        """Writes the request's parts, `size` bytes in all. `total_at` is the loop time when all time has passed."""
+        """Writes the request's parts, `size` bytes in all. `total_at` is the loop time when all time has passed.
+
+        What the system does not take at once takes its time: the last part is written when all before it is out, and
+        only if `may_send` says so then, or the exchange fails as `Withheld`.
+        """
         self._connect_ms = connect_ms
         self._parts: list[bytes] = []
         self._error: TransportError | None = None
@@ -89,11 +101,16 @@ class Connection(asyncio.Protocol):
         self.body_max = bounds.body_max
         self._total = self.deadline = total_at
         self._sent_at = self._head_at = self._loop.time()
+        self.waiter = waiter = self._loop.create_future()
         if size <= JOIN_MAX:
             self._transport.write(b"".join(request))
         else:
-            self._transport.writelines(request)
-        self.waiter = waiter = self._loop.create_future()
+            *first, self._last = request
+            self._may_send = may_send
+            self._transport.set_write_buffer_limits(high=0)
+            self._transport.writelines(first)
+            if not self._transport.get_write_buffer_size():
+                self.resume_writing()
         return waiter
 
     @property
@@ -157,6 +174,19 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+
+    def resume_writing(self) -> None:
+        last, self._last = self._last, b""
+        if not last or self.waiter is None:
+            return
+        if self._may_send():
+            self._transport.write(last)
+        else:
+            self._loop.call_soon(self._withhold, self.waiter)  # asyncio cannot have its transport ended in here
+
+    def _withhold(self, waiter: asyncio.Future[Reply]) -> None:
+        if self.waiter is waiter:
+            self._fail(Withheld("it must not be sent any more: it was not sent to its end"))
 
     def data_received(self, data: bytes) -> None:
         if self.waiter is None:
@@ -288,7 +318,7 @@ class Connection(asyncio.Protocol):
             self._held = 0
             self._home.ended(self)
         self.resume()
-        if self._keep and not self.closed and not self._transport.get_write_buffer_size():
+        if self._keep and not self.closed and not (self._last or self._transport.get_write_buffer_size()):
             self.reused = True
             self.idle_since = now = self._loop.time()
             self.deadline = now + idle_s(self._bounds.idle_ms / 1000, fields.get(b"keep-alive"))

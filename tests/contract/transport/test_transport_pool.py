@@ -1,6 +1,8 @@
 """How connections are shared: which is reused, who waits, what ends them."""
 
 import asyncio
+import socket
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,10 @@ from taskyard.host.transport.port import Bounds, Silent, Transport, Unreached, W
 from tests.support.aio import run, until
 from tests.support.asking import BOUNDS, asking
 from tests.support.rude import Rude
+
+# More than the system takes of one who is not read from, where the reader has little room.
+LARGE = 2 * int(Path("/proc/sys/net/ipv4/tcp_wmem").read_text().split()[2]) + (4 << 20)
+ROOM = 256 << 10
 
 
 def test_waiting_callers_are_served_in_order_on_one_connection(loop: str, rude: Rude) -> None:
@@ -287,10 +293,10 @@ def test_many_exchanges_with_random_cancels_leave_the_pool_whole(loop: str, rude
 def test_what_had_to_wait_is_withheld_when_it_must_not_be_sent_any_more(loop: str, rude: Rude) -> None:
     async def main() -> None:
         async with asking(rude.url) as ask:
-            asked: list[str] = []
+            asked: list[int] = []
 
             def may_send() -> bool:
-                asked.append(f"{rude.accepted} connections")
+                asked.append(1)
                 return len(asked) != 2
 
             ask.client.may_send = may_send
@@ -305,9 +311,54 @@ def test_what_had_to_wait_is_withheld_when_it_must_not_be_sent_any_more(loop: st
                 await second
             # Nothing was written on it, and the one behind it has a new one.
             assert (await third).body == b"2.1"
-            assert asked == ["1 connections", "1 connections", "2 connections"]
+            assert len(asked) == 3
 
     run(main(), loop)
+
+
+@pytest.mark.parametrize("may_send", [True, False])
+def test_a_request_too_large_to_go_at_once_is_whole_only_if_it_may_be(loop: str, may_send: bool) -> None:
+    body = (b"7" * LARGE, b"the end")
+
+    async def main() -> None:
+        asked: list[int] = []
+
+        def asking_again() -> bool:
+            asked.append(1)
+            return len(asked) == 1 or may_send
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
+            async with asking(f"http://127.0.0.1:{listener.getsockname()[1]}") as ask:
+                ask.client.may_send = asking_again
+                sending = asyncio.create_task(ask.post("/", body))
+                peer, _ = await asyncio.to_thread(listener.accept)
+                await until(lambda: len(asked) == 1)
+                with peer:
+                    got = await asyncio.to_thread(_read_all, peer, len(b"".join(body)) if may_send else LARGE)
+                    if may_send:
+                        assert (await sending).status == 204
+                        assert got.endswith(b"7the end")
+                    else:
+                        with pytest.raises(Withheld):
+                            await sending
+                        assert got.endswith(b"77")
+                        assert await asyncio.to_thread(peer.recv, 9) == b""
+        assert len(asked) == 2
+
+    run(main(), loop)
+
+
+def _read_all(peer: socket.socket, size: int) -> bytes:
+    """The body of so many bytes, answered when it is whole."""
+    head, got = b"", bytearray()
+    while b"\r\n\r\n" not in head:
+        head += peer.recv(1)
+    while len(got) < size:
+        got += peer.recv(1 << 20)
+    if got.endswith(b"end"):
+        peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+    return bytes(got)
 
 
 def test_the_client_is_a_transport() -> None:
