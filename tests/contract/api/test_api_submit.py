@@ -262,12 +262,14 @@ def test_tags_and_metadata_come_back_and_never_go_to_the_backend(direct: Crew, u
 
 def test_hops_and_trace_go_on(direct: Crew, user: httpx.Client) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    headers = {"X-Taskyard-Hops": "5", "traceparent": trace}
+    headers = {"X-Taskyard-Hops": "5", "traceparent": trace, "tracestate": "vendor=a b , other@one=1"}
     task_id = user.post("/api/task", json=direct.submission(), headers=headers).json()["id"]
     direct.backend.task(task_id)
     head = direct.backend.heads[0]
     assert head["x-taskyard-hops"] == "6"
-    assert head["traceparent"].split("-")[1] == trace.split("-")[1]
+    # Where nothing is traced it goes on as it came.
+    assert head["traceparent"] == trace
+    assert head["tracestate"] == "vendor=a b,other@one=1"
 
 
 def test_too_many_hops_are_400(user: httpx.Client) -> None:

@@ -20,6 +20,7 @@ from tests.contract.security.tenants import NOWHERE, word
 EVIL = "evil"
 INJECTION = f"a\r\nX-{EVIL}: 1\r\n\r\nGET /{EVIL} HTTP/1.1"
 MARKUP = f"<script>{EVIL}()</script>"
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 # The names in the head of a dispatch, and what may stand behind those that carry something of the client's.
 SENT = {
     "host": r"127\.0\.0\.1:\d+",
@@ -33,7 +34,8 @@ SENT = {
     "idempotency-key": "task_[0-9a-f]{32}",
     "x-taskyard-attempt": r"\d+",
     "x-taskyard-hops": r"\d+",
-    "traceparent": "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
+    "traceparent": "00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
+    "tracestate": r"[a-z0-9][a-z0-9_*/@-]*=[ -+\--<>-~]+(,[a-z0-9][a-z0-9_*/@-]*=[ -+\--<>-~]+)*",
 }
 ANSWERED = {
     "date", "server", "content-type", "content-length", "x-request-id", "x-content-type-options", "cache-control",
@@ -99,6 +101,8 @@ HEADER_VALUES = st.one_of(
     st.sampled_from(["t", INJECTION, MARKUP, f"\u010d\u010a{EVIL}"]),
 )
 @example({"X-Request-ID": INJECTION.encode(), "traceparent": INJECTION.encode()}, INJECTION)
+@example({"traceparent": TRACEPARENT.encode(), "tracestate": f"a={INJECTION}".encode()}, "t")
+@example({"traceparent": TRACEPARENT.encode(), "tracestate": b"a=1, b=2 ,"}, "t")
 def test_nothing_of_a_client_ends_a_line_of_any_head(relay: Relay, headers: dict[str, bytes], kind: str) -> None:
     body = json.dumps({"type": kind, "payload": {"word": kind}, "async": False, "wait": 20_000}).encode()
     fixed = {
