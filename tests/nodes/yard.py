@@ -88,11 +88,12 @@ class Yard:
 
     def register(self, served: Backend, **members: Any) -> None:
         """Register a backend server, and wait until it is online."""
-        self.register_at(served.name, f"{served.url}/predict", f"{served.url}/health")
+        self.register_at(served.name, f"{served.url}/predict", f"{served.url}/health", **members)
 
-    def register_at(self, name: str, predict: str, health: str) -> None:
+    def register_at(self, name: str, predict: str, health: str, **members: Any) -> None:
         """The same for any server, by its endpoints."""
-        body = {"id": name, "name": name, "capabilities": [name], "endpoints": {"predict": predict, "health": health}}
+        endpoints = {"predict": predict, "health": health}
+        body = {"id": name, "name": name, "capabilities": [name], "endpoints": endpoints} | members
         number = self.decider()
         assert self.client(number).post("/api/servers", json=body).status_code == 200
         until(lambda: self.client(number).get(f"/api/servers/{name}").json()["status"] == "online")
