@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.contract.api.yard import Backend, Yard
 from tests.web.conftest import Visitor
 from tests.web.scene import Scene, opened
 
 SERVERS = 1000
+# Why a task waits is asked every 2 s.
+SLOW_S = 3.0
 
 
 def test_axe_finds_nothing(scene: Scene, visit: Callable[..., Visitor]) -> None:
@@ -74,6 +77,21 @@ def test_keys_alone_are_enough(scene: Scene, visit: Callable[..., Visitor]) -> N
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("Edit and resubmit")
+
+
+def test_an_answer_that_takes_longer_than_the_pause_between_two_calls_is_waited_for(
+    scene: Scene, visit: Callable[..., Visitor]
+) -> None:
+    page = visit(scene.yard, "admin").page
+
+    def slowly(route: Route) -> None:
+        time.sleep(SLOW_S)
+        route.continue_()
+
+    page.route("**/why?*", slowly)
+    opened(page, f"/task/{scene.ids['nobody']}")
+    expect(page.locator(".funnel")).to_be_visible()
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_thousand_servers_stand_in_few_rows(

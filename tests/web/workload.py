@@ -235,7 +235,7 @@ class Work:
         eventually(lambda: (self._task("runs")["progress"] or 0) > 50)
 
     def waits(self) -> str:
-        """A task that waits behind many others, for some seconds."""
+        """A task that waits behind many others, and behind all that come."""
         payload = {"prompt": PROMPTS[2], "width": 768, "height": 512, "steps": 28}
         body = {"type": "txt2img", "capabilities": list(KINDS[0].needs), "payload": payload, "tags": ["campaign-7"]}
         answer = self._clients["studio"].post("/api/task", json=body)
@@ -285,7 +285,8 @@ class Work:
             payload: dict[str, Any] = {"model": kind.name, "seed": self._chance.getrandbits(31)}
             if kind.name == "txt2img":
                 payload |= {"prompt": self._chance.choice(PROMPTS), "width": 512, "height": 768, "steps": 20}
-            priority = self._chance.choice((0, 0, 0, 3, 5)) if kind.backlog else 0
+            # The task that is shown waiting has a lower one, and is not served while one looks.
+            priority = self._chance.choice((2, 2, 2, 3, 5)) if kind.backlog else 0
             yield {"type": kind.name, "payload": payload, "capabilities": list(kind.needs), "priority": priority}
 
 

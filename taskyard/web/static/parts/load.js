@@ -9,6 +9,9 @@ import { now, state } from "../core/live.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { Empty, Loading } from "./empty.js";
 
+/** A call is waited for so long, however often it would be made, in ms: then it is made anew. */
+const PATIENCE_MS = 30_000;
+
 /**
  * @typedef {{data: any, raw: string, at: number, error: import("../core/api.js").ApiError | null, loading: boolean, reload: () => Promise<void>}} Loaded
  *   `at`: when the data came, by the node's clock; with an error beside data, the data is the old one
@@ -22,22 +25,28 @@ import { Empty, Loading } from "./empty.js";
 export function useLoad(path, { every } = {}) {
   const [kept, setKept] = useState({ path: "", data: /** @type {any} */ (null), raw: "", at: 0, error: /** @type {any} */ (null) });
   const alive = useRef(/** @type {AbortController | null} */ (null));
+  const since = useRef(0);
   const load = async () => {
     if (path === null) return;
     alive.current?.abort();
     const asked = new AbortController();
     alive.current = asked;
+    since.current = Date.now();
     try {
       const { data, raw } = await get(path, { signal: asked.signal });
       if (!asked.signal.aborted) setKept({ path, data, raw, at: now.peek(), error: null });
     } catch (error) {
       if (!asked.signal.aborted) setKept((was) => ({ ...(was.path === path ? was : { path, data: null, raw: "", at: 0 }), error }));
+    } finally {
+      if (alive.current === asked) alive.current = null;
     }
   };
   useEffect(() => {
     void load();
     const timer = every && setInterval(() => {
-      if (!document.hidden && state.peek() !== "held") void load();
+      // A slow answer is waited for: asked again and again it would never come.
+      const waits = alive.current && Date.now() - since.current < PATIENCE_MS;
+      if (!document.hidden && state.peek() !== "held" && !waits) void load();
     }, every);
     return () => {
       clearInterval(timer);
