@@ -38,8 +38,22 @@ RULES: Final = (
     ("as many tasks were completed as there are and were removed", "check_completed"),
     ("no fewer tasks failed, timed out or were cancelled than there are and were removed", "check_ended"),
     ("no fewer tasks ended in an hour than there are that ended then", "check_hours"),
+    ("as many tasks are counted as kept as there are, by owner and in all", "check_kept"),
+    ("the figures of 12 s are the sums of those of their seconds", "check_spans"),
+    ("the figures of 288 s are the sums of those of their 12 s", "check_long_spans"),
+    ("the figures by time tell of an hour what its counters do", "check_series"),
+    ("the groups of failures have as many tasks as failed in their hour", "check_failures"),
+    ("a group of failures has its tasks by minute and its attempts by server", "check_groups"),
+    ("what failed or timed out is of a group, and nothing else is", "check_failed"),
+    ("a server's load is no more than its slots, and its attempts are those of their types", "check_loads"),
 )
 STRUCTURE: Final = "the file's structure and indexes are sound"
+# Statements that would fail over what is no JSON.
+_READ_JSON: Final = frozenset({"check_tags", "check_tags_of", "check_groups", "check_loads"})
+# What no rule can tell, in words.
+NOT_LOOKED_AT: Final = (
+    "not looked at: whether text that is still text, and numbers that contradict nothing, are those that were stored"
+)
 
 
 class Fault(NamedTuple):

@@ -15,16 +15,21 @@ from tests.store.making import (
     attempt_row,
     ended,
     ended_task,
+    failure_row,
+    load_row,
     new_task,
     plan,
     queue_row,
     run_row,
+    series_row,
     server_row,
     stat_row,
     tid,
 )
 
 HOUR = T0 // 3_600_000
+# The first of the hour that is the first of 288 s too.
+SPAN = next(at for at in range(HOUR * 3_600_000, T0 + 3_600_000, 12_000) if at % 288_000 == 0)
 WAITING, RUNNING, DONE, FAILED, PURGED = range(1, 6)
 
 
@@ -56,11 +61,33 @@ def yard(tmp_path_factory):
                 stat_row(HOUR, "type", "tts", created=2, completed=2),
                 stat_row(HOUR, "server", "s1", attempts_ok=1, attempts_failed=1, run_ms=10, online_ms=77),
                 stat_row(HOUR, "server", "s2", attempts_ok=1, attempts_failed=1, run_ms=20),
+                *(stat_row(0, "kept", owner, created=7, completed=4, failed=1) for owner in ("", "ann")),
             ],
+            # Two seconds that are over, one that is not; the first 12 s are over too.
+            series=[
+                span(SPAN - 12_000, 12_000),
+                span(SPAN, 1_000, submitted=3),
+                span(SPAN + 11_000, 1_000, submitted=1, completed=4),
+                span(SPAN + 12_000, 1_000, submitted=3, failed=1),
+                span(SPAN, 12_000, submitted=4, completed=4),
+                span(SPAN, 288_000, submitted=4, completed=4),
+            ],
+            failures=[
+                failure_row("before", hour=HOUR - 1, tasks=0, attempts=0, minutes="{}", servers="{}"),
+                failure_row("g", hour=HOUR, tasks=1, attempts=2, minutes='{"7":[1,2]}', servers='{"s1":1,"s2":1}'),
+            ],
+            failed=[(tid(FAILED), "g")],
+            loads=[load_row(at=SPAN, busy_ms=5, slot_ms=5, completed=1, failed=2, outcomes='{"ocr":[1,1,1,4]}')],
         )
     )
     store.close()
     return data
+
+
+def span(at, step, **counts):
+    return series_row(
+        at, step, **dict.fromkeys(("submitted", "completed", "failed", "timed_out", "cancelled"), 0) | counts
+    )
 
 
 def look(path):
@@ -138,6 +165,56 @@ BREAKS = {
         "UPDATE stats_hour SET failed = 0 WHERE key = 'ocr'",
         "UPDATE task SET status = 4 WHERE id = '{4}'",
         "UPDATE task SET status = 5 WHERE id = '{4}'",
+    ],
+    "check_kept": [
+        *(
+            f"UPDATE stats_hour SET {name} = {name} + 1 WHERE scope = 'kept' AND key = '{key}'"
+            for name in ("created", "completed", "failed", "timed_out", "cancelled")
+            for key in ("", "ann")
+        ),
+        "UPDATE task SET owner = 'eve' WHERE id = '{3}'",
+        "DELETE FROM stats_hour WHERE scope = 'kept'",
+    ],
+    "check_spans": [
+        *(
+            f"UPDATE series SET {name} = {name} + 1 WHERE step = 12000 AND submitted = 4"
+            for name in ("submitted", "completed", "failed", "timed_out", "cancelled")
+        ),
+        "UPDATE series SET submitted = submitted + 1 WHERE step = 1000",
+        "DELETE FROM series WHERE step = 12000 AND submitted = 4",
+    ],
+    "check_long_spans": [
+        *(
+            f"UPDATE series SET {name} = {name} + 1 WHERE step = 288000"
+            for name in ("submitted", "completed", "failed", "timed_out", "cancelled")
+        ),
+        "DELETE FROM series WHERE step = 288000",
+    ],
+    "check_series": [
+        *(
+            f"UPDATE stats_hour SET {name} = {name} + 1 WHERE scope IN ('yard', 'type') AND key IN ('', 'ocr')"
+            for name in ("created", "completed", "failed", "timed_out", "cancelled")
+        ),
+        "UPDATE series SET submitted = submitted + 1 WHERE step = 1000 AND failed = 1",
+    ],
+    "check_failures": [
+        "UPDATE failure_group SET tasks = 2 WHERE id = 'g'",
+        "DELETE FROM failure_group WHERE id = 'g'",
+    ],
+    "check_groups": [
+        "UPDATE failure_group SET tasks = 2 WHERE id = 'g'",
+        "UPDATE failure_group SET attempts = 1 WHERE id = 'g'",
+        """UPDATE failure_group SET minutes = '{"7":[1,1]}' WHERE id = 'g'""",
+    ],
+    "check_failed": [
+        "DELETE FROM failed_task",
+        "INSERT INTO failed_task VALUES ('{3}', 'g')",
+        "INSERT INTO failed_task VALUES ('task_0', 'g')",
+    ],
+    "check_loads": [
+        "UPDATE server_load SET busy_ms = 6",
+        "UPDATE server_load SET completed = 2",
+        "UPDATE server_load SET failed = 1",
     ],
     "check_hours": ["UPDATE stats_hour SET hour = hour + 1 WHERE scope IN ('yard', 'type')"],
 }

@@ -146,6 +146,97 @@ SELECT 'hour ' || c.hour || ', type ' || c.key FROM (
 ) AS c GROUP BY c.hour, c.key HAVING sum(c.d) < 0 OR sum(c.f) < 0 OR sum(c.o) < 0 OR sum(c.c) < 0
 LIMIT ?;
 
+-- check_kept --
+-- By owner, and ('') in all, as many tasks are counted as kept as there are, by how they ended.
+SELECT 'owner ' || quote(c.key) FROM (
+    SELECT s.key, s.created AS n, s.completed AS d, s.failed AS f, s.timed_out AS o, s.cancelled AS c
+    FROM stats_hour AS s WHERE s.scope = 'kept'
+    UNION ALL
+    SELECT t.owner, -count(*), -sum(t.status = 2), -sum(t.status = 3), -sum(t.status = 4), -sum(t.status = 5)
+    FROM task AS t GROUP BY t.owner
+    UNION ALL
+    SELECT '', -count(*), -sum(t.status = 2), -sum(t.status = 3), -sum(t.status = 4), -sum(t.status = 5)
+    FROM task AS t HAVING count(*) > 0
+) AS c GROUP BY c.key HAVING sum(c.n) <> 0 OR sum(c.d) <> 0 OR sum(c.f) <> 0 OR sum(c.o) <> 0 OR sum(c.c) <> 0
+LIMIT ?;
+
+-- check_spans --
+-- A span of 12 s is the sum of its seconds, but for the latest second, which is not over.
+SELECT '12 s from ' || c.span FROM (
+    SELECT s.at AS span, s.submitted AS n, s.completed AS d, s.failed AS f, s.timed_out AS o, s.cancelled AS c
+    FROM series AS s WHERE s.step = 12000
+    UNION ALL
+    SELECT s.at / 12000 * 12000, -s.submitted, -s.completed, -s.failed, -s.timed_out, -s.cancelled
+    FROM series AS s WHERE s.step = 1000 AND s.at < (SELECT max(l.at) FROM series AS l WHERE l.step = 1000)
+) AS c WHERE c.span >= (SELECT min(e.at) FROM series AS e WHERE e.step = 1000)
+GROUP BY c.span HAVING sum(c.n) <> 0 OR sum(c.d) <> 0 OR sum(c.f) <> 0 OR sum(c.o) <> 0 OR sum(c.c) <> 0
+LIMIT ?;
+
+-- check_long_spans --
+-- A span of 288 s is the sum of its spans of 12 s, but for the latest one when it is not over.
+SELECT '288 s from ' || c.span FROM (
+    SELECT s.at AS span, s.submitted AS n, s.completed AS d, s.failed AS f, s.timed_out AS o, s.cancelled AS c
+    FROM series AS s WHERE s.step = 288000
+    UNION ALL
+    SELECT s.at / 288000 * 288000, -s.submitted, -s.completed, -s.failed, -s.timed_out, -s.cancelled
+    FROM series AS s WHERE s.step = 12000 AND s.at + 12000 <= (SELECT max(l.at) FROM series AS l WHERE l.step = 1000)
+) AS c WHERE c.span >= (SELECT min(e.at) FROM series AS e WHERE e.step = 12000)
+GROUP BY c.span HAVING sum(c.n) <> 0 OR sum(c.d) <> 0 OR sum(c.f) <> 0 OR sum(c.o) <> 0 OR sum(c.c) <> 0
+LIMIT ?;
+
+-- check_series --
+-- What the series tell of an hour is what the yard's counters do, as far back as the series go.
+SELECT 'hour ' || c.hour FROM (
+    SELECT s.hour, s.created AS n, s.completed AS d, s.failed AS f, s.timed_out AS o, s.cancelled AS c
+    FROM stats_hour AS s WHERE s.scope = 'yard'
+    UNION ALL
+    SELECT s.at / 3600000, -s.submitted, -s.completed, -s.failed, -s.timed_out, -s.cancelled
+    FROM series AS s WHERE s.step = 12000
+    UNION ALL
+    SELECT s.at / 3600000, -s.submitted, -s.completed, -s.failed, -s.timed_out, -s.cancelled
+    FROM series AS s WHERE s.step = 1000 AND s.at = (SELECT max(l.at) FROM series AS l WHERE l.step = 1000)
+) AS c WHERE c.hour * 3600000 > (SELECT min(e.at) FROM series AS e WHERE e.step = 12000)
+GROUP BY c.hour HAVING sum(c.n) <> 0 OR sum(c.d) <> 0 OR sum(c.f) <> 0 OR sum(c.o) <> 0 OR sum(c.c) <> 0
+LIMIT ?;
+
+-- check_failures --
+-- The groups of failures of an hour have as many tasks as failed or timed out in it, as far back as the groups go.
+SELECT 'hour ' || c.hour FROM (
+    SELECT g.hour, g.tasks AS n FROM failure_group AS g
+    UNION ALL SELECT s.hour, -s.failed - s.timed_out FROM stats_hour AS s WHERE s.scope = 'yard'
+) AS c WHERE c.hour > (SELECT min(e.hour) FROM failure_group AS e)
+GROUP BY c.hour HAVING sum(c.n) <> 0
+LIMIT ?;
+
+-- check_groups --
+-- A group of failures has its tasks by minute, its attempts by server, and a failure for each attempt at least.
+SELECT 'hour ' || g.hour || ', group ' || g.id FROM failure_group AS g
+WHERE g.tasks <> (SELECT coalesce(sum(json_extract(m.value, '$[0]')), 0) FROM json_each(g.minutes) AS m)
+    OR g.attempts <> (SELECT coalesce(sum(v.value), 0) FROM json_each(g.servers) AS v)
+    OR g.attempts > (SELECT coalesce(sum(json_extract(m.value, '$[1]')), 0) FROM json_each(g.minutes) AS m)
+LIMIT ?;
+
+-- check_failed --
+-- Of a group is what failed or timed out, and nothing else; as far back as the groups go each such task is of one.
+SELECT coalesce(t.id, f.task_id) FROM failed_task AS f LEFT JOIN task AS t ON t.id = f.task_id
+WHERE t.id IS NULL OR t.status NOT IN (3, 4)
+UNION ALL
+SELECT t.id FROM task AS t LEFT JOIN failed_task AS f ON f.task_id = t.id
+WHERE t.status IN (3, 4) AND f.task_id IS NULL
+    AND t.completed_at / 3600000 > (SELECT min(e.hour) FROM failure_group AS e)
+LIMIT ?;
+
+-- check_loads --
+-- A server has no more slots in use than it has, and as many completed and failed attempts as their types together.
+SELECT 'server ' || l.server_id || ' from ' || l.at FROM server_load AS l
+WHERE l.busy_ms > l.slot_ms
+    OR l.completed <> (SELECT coalesce(sum(json_extract(o.value, '$[0]')), 0) FROM json_each(l.outcomes) AS o)
+    OR l.failed <> (
+        SELECT coalesce(sum(json_extract(o.value, '$[1]') + json_extract(o.value, '$[2]')), 0)
+        FROM json_each(l.outcomes) AS o
+    )
+LIMIT ?;
+
 -- check_counts --
 -- How many tasks wait, run, and have ended.
 SELECT

@@ -79,9 +79,11 @@ SELECT h.* FROM server AS s JOIN server_health AS h ON h.server_id = s.id
 SELECT max(h.at) FROM server_health AS h;
 
 -- series_forget --
--- Spans of a length that began before a time, the oldest first.
+-- Spans of a length that began before a time, the oldest first; but the latest, which no longer one has yet.
 WITH gone AS (DELETE FROM series WHERE (step, at) IN (
-    SELECT s.step, s.at FROM series AS s WHERE s.step = $1 AND s.at < $2 ORDER BY s.at LIMIT $3
+    SELECT s.step, s.at FROM series AS s
+    WHERE s.step = $1 AND s.at < $2 AND EXISTS (SELECT 1 FROM series AS l WHERE l.step = s.step AND l.at > s.at)
+    ORDER BY s.at LIMIT $3
 ) RETURNING 1) SELECT count(*) FROM gone;
 
 -- failures_forget --
