@@ -40,6 +40,8 @@ from taskyard.tracing.context import Context, context_of
 log = structlog.get_logger()
 P = ParamSpec("P")
 SYSTEM = "taskyard"
+# What operations of ours are in the words of the messaging conventions.
+_TYPES = {"submit": "send", "process": "process"}
 # What is nobody's mistake.
 _FINE = frozenset({Outcome.COMPLETED, Outcome.ACCEPTED, Outcome.DECLINED, Outcome.CANCELLED})
 
@@ -331,13 +333,16 @@ def _attempt(context: Context, task_id: str, number: int) -> Context:
 
 
 def _of_task(spec: Spec, operation: str) -> dict[str, str | int]:
-    return {
+    about: dict[str, str | int] = {
         "messaging.system": SYSTEM,
         "messaging.operation.name": operation,
         "messaging.destination.name": spec.type,
         "messaging.message.id": spec.id,
         "taskyard.task.priority": spec.priority,
     }
+    if operation in _TYPES:
+        about["messaging.operation.type"] = _TYPES[operation]
+    return about
 
 
 def _is_error(span: Span, kind: str) -> None:

@@ -18,7 +18,7 @@ def test_a_trace_goes_over_the_node_that_takes_the_one_that_decides_and_the_one_
         collector() as told,
         backend() as served,
         cluster() as server,
-        yard(tmp_path, server.url(server.database()), settings=told.settings()) as nodes,
+        yard(tmp_path, server.url(server.database()), own=[told.settings()] * 3) as nodes,
     ):
         nodes.register(served)
         decider = nodes.decider()

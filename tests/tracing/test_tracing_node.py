@@ -95,7 +95,8 @@ def test_one_trace_holds_a_task_from_its_submission_to_the_callback(yard: Yard) 
     assert submitted["start"] <= waits[0]["start"] <= attempts[0]["end"] <= waits[1]["end"] <= attempts[1]["end"]
     # Nothing of what they carry, nor what opens a door.
     told = json.dumps(spans)
-    for secret in (SECRET, "out of", order["callback_url"].rpartition("/")[2], yard.backend.url, yard.node.url, "ey"):
+    token, proof = yard.client.headers["authorization"].split()[1], order["callback_url"].rpartition("/")[2]
+    for secret in (SECRET, "out of", token, proof, yard.backend.url, yard.node.url):
         assert secret not in told
 
 
@@ -198,8 +199,8 @@ def test_the_metrics_are_those_of_the_page(yard: Yard) -> None:
         metric = told[name + ("_total" if family.type == "counter" else "")]
         assert (metric["kind"], metric["help"], metric["unit"]) == (kinds[family.type], family.documentation, "")
         assert metric["cumulative"]
-        if family.type == "gauge":
-            assert [point["labels"] for point in metric["points"]] == [sample.labels for sample in family.samples]
+    online = [(point["labels"], point["value"]) for point in exported("taskyard_server_online")]
+    assert online == [(sample.labels, sample.value) for sample in families["taskyard_server_online"].samples]
     (waits,) = exported("taskyard_queue_wait_seconds")
     buckets = {
         sample.labels["le"]: sample.value
