@@ -157,6 +157,10 @@ def test_what_is_old_is_removed_by_bites(store):
     assert [row.at for row in figures.loads("s1", 0)] == [T0]
     assert figures.facets("type", "ann", "", 9) == ["b"]
     assert [row.at for _, row in figures.audit(None, None, None, 9)] == [T0]
+    # However old, the latest span of each length stays: what happened in it is in no longer one yet.
+    while store.forget(keep._replace(now=FAR, history=FAR)):
+        pass
+    assert [row.at for step in (1000, 12_000, 288_000) for row in figures.series(step, 0, FAR)] == [T0] * 3
 
 
 def test_a_waiting_task_is_kept_too_and_counts_go_down(store):

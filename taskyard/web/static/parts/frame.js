@@ -126,7 +126,7 @@ function Where() {
   const node = topics.node.value;
   if (!(node?.nodes > 1)) return null;
   const said = node.decides ? t("frame.node_decides") : node.decider ? t("frame.decider", { node: node.decider }) : t("frame.no_decider");
-  return html`<div class="where" title=${`${node.node}: ${said}`}><code>${node.node}</code><span class="muted">${said}</span></div>`;
+  return html`<div class="at-node" title=${`${node.node}: ${said}`}><code>${node.node}</code><span class="muted">${said}</span></div>`;
 }
 
 /** On a phone: the first pages at the bottom, the others behind More. @param {{onLanguage: (name: string) => void}} props */
