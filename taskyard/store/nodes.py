@@ -58,7 +58,7 @@ class Line(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Lines that were read, those of each node in its order, and the nodes that have more of them."""
+    """Lines that were read, those of each node in its order, and the nodes that may have more of them."""
 
     lines: list[Line]
     more: set[str]
@@ -108,10 +108,7 @@ class NodeStore(Protocol):
         """Store tasks with what is theirs, and lines, in one durable transaction. Raises `KeyTaken`, `BadData`."""
 
     def lines(self, after: Mapping[str, int], most: int, most_bytes: int) -> Lines:
-        """The next lines of some nodes after a number, at most so many; the first of each node before the second ones.
-
-        Where not even all first ones are read, those of the nodes that come first in `after` are.
-        """
+        """The next lines of some nodes after a number, at most so many, node by node in the order of `after`."""
 
     def writers(self) -> list[str]:
         """The nodes that have lines."""

@@ -106,7 +106,9 @@ class Overview(Answer):
     step: Annotated[int, Meta(description="ms from one point of the series to the next.")]
     counts: TaskCounts
     slots: Slots
-    servers: Annotated[dict[str, int], Meta(description="Registered servers by status; `misconfigured`: refuses our key.")]
+    servers: Annotated[
+        dict[str, int], Meta(description="Registered servers by status; `misconfigured`: refuses our key.")
+    ]
     totals: WindowTotals
     success: Annotated[
         Share | None, Meta(description="Completed ones among the tasks that completed, failed or timed out.")

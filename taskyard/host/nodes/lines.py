@@ -146,7 +146,7 @@ class Lines:
             if now >= self._anew_at:
                 self._anew_at = now + ANEW_S
                 after = dict.fromkeys([*await self._threads.run(self._store.writers), *after], 0)
-            # Who is first in turn, since those who are may be all that one look can take.
+            # Another one first each time, since what the first ones have may be all that one look can take.
             names = list(after)
             first = self.reads % max(1, len(names))
             after = {name: after[name] for name in names[first:] + names[:first]}

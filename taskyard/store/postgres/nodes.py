@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -125,9 +124,11 @@ class Nodes:
             self._reads,
             lambda: Call(QUERIES["lines"].sql, [names, numbers_, b"%d" % most, b"%d" % most_bytes]),
         )
-        lines = [Line._make(row[:-1]) for row in rows if row[5] is not None]
-        read = Counter(line.node for line in lines)
-        return Lines(lines, {row[0] for row in rows if read[row[0]] < row[-1] or row[-1] >= most})
+        lines = [Line._make(row[:-1]) for row in rows]
+        if not lines or (len(lines) < most and rows[-1][-1] + len(lines[-1].body.encode()) < most_bytes):
+            return Lines(lines, set())
+        order = list(after)
+        return Lines(lines, set(order[order.index(lines[-1].node) :]))
 
     def writers(self) -> list[str]:
         """The nodes that have lines."""

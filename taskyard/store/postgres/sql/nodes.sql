@@ -57,26 +57,19 @@ INSERT INTO inbox (node, seq, kind, task_id, attempt, body)
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]);
 
 -- lines --
--- The next lines of some nodes, each after a number: the first line of each node in the order of the nodes, then the
--- second ones, and so on; so many, of so many bytes, and one at least. Last how many lines of the node were found. What
--- was found of a node is told without a body when none of it is among these.
-SELECT
-    w.node, w.seq, w.kind, w.task_id, w.attempt,
-    CASE WHEN w.before < $4::bigint AND w.number <= $3::bigint THEN w.body END, w.found
-FROM (
+-- The next lines of some nodes, each after a number, node by node: so many, of so many bytes, and one at least. Last how
+-- many bytes come before.
+SELECT w.node, w.seq, w.kind, w.task_id, w.attempt, w.body, w.before FROM (
     SELECT
-        p.*, count(*) OVER (PARTITION BY p.node) AS found, row_number() OVER (ORDER BY p.place, p.rank) AS number,
-        sum(octet_length(p.body)) OVER (ORDER BY p.place, p.rank) - octet_length(p.body) AS before
-    FROM (
-        SELECT l.*, n.rank, row_number() OVER (PARTITION BY n.rank ORDER BY l.seq) AS place
-        FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS n (node, seq, rank) CROSS JOIN LATERAL (
-            SELECT i.node, i.seq, i.kind, i.task_id, i.attempt, i.body FROM inbox AS i
-            WHERE i.node = n.node AND i.seq > n.seq ORDER BY i.seq LIMIT $3::bigint
-        ) AS l
-    ) AS p
+        l.*, n.rank,
+        sum(octet_length(l.body)) OVER (ORDER BY n.rank, l.seq ROWS UNBOUNDED PRECEDING) - octet_length(l.body) AS before
+    FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS n (node, seq, rank) CROSS JOIN LATERAL (
+        SELECT i.node, i.seq, i.kind, i.task_id, i.attempt, i.body FROM inbox AS i
+        WHERE i.node = n.node AND i.seq > n.seq ORDER BY i.seq LIMIT $3::bigint
+    ) AS l
+    ORDER BY n.rank, l.seq LIMIT $3::bigint
 ) AS w
-WHERE (w.before < $4::bigint AND w.number <= $3::bigint) OR w.place = 1
-ORDER BY w.number;
+WHERE w.before < $4::bigint ORDER BY w.rank, w.seq;
 
 -- line_writers --
 -- The nodes that have lines.
@@ -104,7 +97,7 @@ DELETE FROM letter WHERE node = $1 AND id <= $2::bigint;
 -- letters --
 -- A node's next letters after a number: so many, of so many bytes, and one at least.
 SELECT w.id, w.kind, w.task_id, w.body FROM (
-    SELECT p.*, sum(octet_length(p.body)) OVER (ORDER BY p.id) - octet_length(p.body) AS before
+    SELECT p.*, sum(octet_length(p.body)) OVER (ORDER BY p.id ROWS UNBOUNDED PRECEDING) - octet_length(p.body) AS before
     FROM (
         SELECT l.id, l.kind, l.task_id, l.body FROM letter AS l
         WHERE l.node = $1 AND l.id > $2::bigint ORDER BY l.id LIMIT $3::bigint
