@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from taskyard.web.cookies import cookies, session_of
-from taskyard.web.files import Files
-from taskyard.web.languages import language_of
-from taskyard.web.shell import Reader, Shell
+from taskyard.web.files import STYLE, Files
+from taskyard.web.languages import LANGUAGES, language_of
+from taskyard.web.shell import PAGES, Reader, Shell
 
 STATIC = Path(__file__).parents[2] / "taskyard" / "web" / "static"
 
@@ -106,9 +106,11 @@ def test_nothing_animates_for_ever() -> None:
     assert "infinite" not in styles
 
 
-def test_the_first_load_is_small() -> None:
+@pytest.mark.parametrize("page", sorted({*PAGES.values(), "server"}))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_first_load_is_small(page: str, language: str) -> None:
+    """What is there before a page stands; a chart's module comes after that."""
     files = Files()
-    wanted = [*files.modules("app.js", "pages/overview.js"), "i18n/en.json"]
-    wanted += [path for path in files.all if path.endswith(".css")]
+    wanted = [*files.modules("app.js", f"pages/{page}.js"), f"i18n/{language}.json", STYLE]
     sizes = {path: len(files.all[path].packed or files.all[path].body) for path in wanted}
     assert sum(sizes.values()) <= 80_000, sizes

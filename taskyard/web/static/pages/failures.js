@@ -9,16 +9,14 @@ import { go, setQuery, to } from "../nav.js";
 import { bulk } from "../parts/bulk.js";
 import { Do } from "../parts/button.js";
 import { Empty } from "../parts/empty.js";
+import { keyDialog, maintain, taskDialog } from "../parts/later.js";
 import { listKeys, useKeys, useList } from "../parts/list.js";
 import { Shown, useLoad } from "../parts/load.js";
-import { keyDialog } from "../parts/serverform.js";
 import { Shape } from "../parts/status.js";
 import { Trend } from "../parts/strip.js";
-import { taskDialog } from "../parts/taskform.js";
 import { Title, windowOf } from "../parts/title.js";
 import { failed } from "../parts/toast.js";
 import { html, useEffect, useRef } from "../vendor/preact.js";
-import { maintain } from "./server.js";
 
 const EVERY_MS = 5000;
 
