@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from taskyard.api.examples import answers
 from taskyard.api.operation import ANYONE, Operation
 from taskyard.wire.base import Answer, Refused
 
@@ -53,6 +54,8 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
 }
 
+
+_ANSWERS = answers()
 
 # One event of a stream: of an answer that comes in events the schema is that of each (OpenAPI 3.1).
 _EVENT: dict[str, Any] = {
@@ -162,6 +165,9 @@ def _answers(operation: Operation) -> dict[str, Any]:
         "headers": {"X-Request-ID": _HEADERS["X-Request-ID"]},
         "content": {operation.media: {"schema": schema}},
     }
+    answer = _ANSWERS.get(f"{operation.method} {operation.path}")
+    if answer is not None:
+        good["content"][operation.media]["example"] = answer
     found: dict[str, Any] = {"200": good}
     if operation.upgrades:
         found = {"101": {"description": "From now on the connection is a WebSocket."}}

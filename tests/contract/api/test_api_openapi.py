@@ -11,11 +11,16 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from taskyard.api.app import TABLE
+from taskyard.api.examples import answers
 from taskyard.domain.policies import POLICIES
 from taskyard.wire.statistics import ALGORITHMS
 from tests.contract.api.conftest import Crew
 from tests.contract.api.yard import Yard
 
+MAIN_CALLS = {
+    *("POST /api/task", "POST /api/tasks", "GET /api/tasks", "GET /api/task/{id}", "GET /api/task/{id}/why"),
+    *("POST /api/servers", "GET /api/servers", "GET /api/lanes", "GET /api/overview", "GET /api/failures"),
+}
 METHODS = ("get", "put", "post", "delete", "patch")
 
 
@@ -143,6 +148,21 @@ def test_real_answers_fit_their_schemas(document: dict[str, Any], direct: Crew, 
     refused = admin.get("/api/task/none")
     schema = found["get", "/api/task/{id}"]["responses"]["404"]["content"]["application/json"]["schema"]
     assert Draft202012Validator(resolve(document, schema)).is_valid(refused.json())
+
+
+def test_answers_that_are_shown_fit_the_types_that_answer(document: dict[str, Any]) -> None:
+    shown = answers()
+    assert set(shown) >= MAIN_CALLS
+    for call, answer in shown.items():
+        method, path = call.lower().split(" ")
+        content = document["paths"][path][method]["responses"]["200"]["content"]["application/json"]
+        assert content["example"] == answer, call
+        schema = resolve(document, content["schema"])
+        errors = [error.message for error in Draft202012Validator(schema).iter_errors(answer)]
+        assert not errors, (call, errors)
+        kinds = [kind["$ref"].rpartition("/")[2] for kind in content["schema"].get("anyOf", [content["schema"]])]
+        known = [set(document["components"]["schemas"][kind]["properties"]) for kind in kinds]
+        assert any(set(answer) <= members for members in known), call
 
 
 def test_the_page_loads_only_from_here(yard: Yard) -> None:
