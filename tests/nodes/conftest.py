@@ -22,7 +22,7 @@ def server() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def _started(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     folder = tmp_path_factory.mktemp("nodes")
-    with yard(folder, server.url(server.database()), settings=SETTINGS) as running:
+    with yard(folder, server.url(server.database()), own=[SETTINGS] * 3) as running:
         yield running
 
 
