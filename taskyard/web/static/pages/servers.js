@@ -21,7 +21,6 @@ import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
 const EVERY_MS = 5000;
 const LARGE = 100;
 const LARGE_MS = 60_000;
-const HISTORY_MS = 60_000;
 /** The worst first: a reader looks for what is wrong. */
 const ORDER = ["misconfigured", "offline", "degraded", "initializing", "draining", "maintenance", "online"];
 
@@ -29,14 +28,15 @@ const ORDER = ["misconfigured", "offline", "degraded", "initializing", "draining
 const path = (id) => `/servers/${encodeURIComponent(id)}`;
 
 /** The columns of the fleet as one entry a server. @param {any} fleet */
-function byId(fleet) {
-  const found = new Map();
-  fleet?.id?.forEach((/** @type {string} */ id, /** @type {number} */ at) => {
-    found.set(id, {
-      strip: fleet.strip[at], completed: fleet.completed[at], failed: fleet.failed[at], average: fleet.averageRunMs[at],
-    });
+function servers(fleet) {
+  return (fleet?.id ?? []).map((/** @type {string} */ id, /** @type {number} */ at) => {
+    const ended = fleet.completed[at] + fleet.failed[at];
+    return {
+      id, name: fleet.name[at], status: fleet.status[at], activeTasks: fleet.active[at], maxConcurrent: fleet.maxConcurrent[at],
+      capabilities: fleet.capabilities[at], groups: fleet.groups[at], maintenanceReason: fleet.maintenanceReason[at],
+      strip: fleet.strip[at], average: fleet.averageRunMs[at], ended, ok: ended ? fleet.completed[at] / ended : null,
+    };
   });
-  return found;
 }
 
 /** What moved since: load and status by id. @param {any} event */
@@ -67,27 +67,26 @@ function matches(server, text) {
 /** @param {{query: Record<string, string>}} props */
 export default function Servers({ query }) {
   const [every, setEvery] = useState(EVERY_MS);
-  const servers = useLoad("/api/servers", { every });
-  const fleet = useLoad("/api/fleet?window=24h", { every: HISTORY_MS });
+  // All that is shown of a server, in columns: of a large fleet a third of what the list of servers has.
+  const fleet = useLoad("/api/fleet?window=24h", { every });
   useEffect(() => want(["fleet"]), []);
-  useEffect(() => setEvery(servers.data?.servers.length > LARGE ? LARGE_MS : EVERY_MS), [servers.data]);
+  useEffect(() => setEvery(fleet.data?.id.length > LARGE ? LARGE_MS : EVERY_MS), [fleet.data]);
   const moved = topics.fleet.value;
   const sort = query.sort in SORTS ? query.sort : "status";
+  const known = useMemo(() => servers(fleet.data), [fleet.data]);
   const rows = useMemo(() => {
-    const past = byId(fleet.data);
     const present = movedById(moved);
-    return (servers.data?.servers ?? []).map((/** @type {any} */ server) => {
-      const { completed = 0, failed = 0, ...rest } = past.get(server.id) ?? {};
+    return known.map((/** @type {any} */ server) => {
       const now = { ...server, ...present.get(server.id) };
-      return { ...now, ...rest, state: serverStatus(now), ok: completed + failed ? completed / (completed + failed) : null, ended: completed + failed };
+      return { ...now, state: serverStatus(now) };
     });
-  }, [servers.data, fleet.data, moved]);
+  }, [known, moved]);
   const shown = useMemo(() => rows.filter((/** @type {any} */ row) => !query.q || matches(row, query.q)).sort(SORTS[sort]), [rows, query.q, sort]);
   const list = useList(() => shown.map((/** @type {any} */ row) => row.id));
   useEffect(() => {
     if (query.add && isAdmin.value) {
       setQuery({ add: null });
-      serverDialog({ then: servers.reload });
+      serverDialog({ then: fleet.reload });
     }
   }, [query.add]);
   useKeys({
@@ -99,9 +98,9 @@ export default function Servers({ query }) {
   });
   const step = fleet.data?.stripStep ?? 0;
   return html`<${Title} name=${t("nav.servers")} live>
-      ${isAdmin.value && html`<${Do} kind="primary" onClick=${() => serverDialog({ then: servers.reload })}>${t("servers.add")}</${Do}>`}
+      ${isAdmin.value && html`<${Do} kind="primary" onClick=${() => serverDialog({ then: fleet.reload })}>${t("servers.add")}</${Do}>`}
     </${Title}>
-    <${Shown} loaded=${servers}>${() =>
+    <${Shown} loaded=${fleet}>${() =>
       rows.length
         ? html`<p class="sentence">${summary(rows)}</p>
           <div class="filter"><span class="filter-box"><input type="search" class="filter-field" data-filter value=${query.q ?? ""} placeholder=${t("servers.filter")} aria-label=${t("servers.filter")}
@@ -112,7 +111,7 @@ export default function Servers({ query }) {
                 ${query.q && html`<footer class="list-foot"><span class="muted">${t("servers.shown", { n: shown.length, of: rows.length })}</span></footer>`}</div>`
             : html`<${Empty} title=${t("servers.none_match")}><button type="button" class="button" onClick=${() => setQuery({ q: null })}>${t("filter.clear")}</button></${Empty}>`}`
         : html`<${Empty} title=${t("servers.none")} text=${html`<${Ticks} text=${t("servers.none_text")} />`}>
-            ${isAdmin.value && html`<button type="button" class="button primary" onClick=${() => serverDialog({ then: servers.reload })}>${t("servers.add")}</button>`}
+            ${isAdmin.value && html`<button type="button" class="button primary" onClick=${() => serverDialog({ then: fleet.reload })}>${t("servers.add")}</button>`}
             <a class="button" href=${to("/")}>${t("tasks.first_steps")}</a></${Empty}>`}
     </${Shown}>`;
 }
