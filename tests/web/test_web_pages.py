@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Route, expect
 
-from tests.contract.api.yard import Backend, Yard
 from tests.web.conftest import Visitor
 from tests.web.scene import Scene, opened
 
-SERVERS = 1000
 # Why a task waits is asked every 2 s.
 SLOW_S = 3.0
 
@@ -92,33 +89,3 @@ def test_an_answer_that_takes_longer_than_the_pause_between_two_calls_is_waited_
     opened(page, f"/task/{scene.ids['nobody']}")
     expect(page.locator(".funnel")).to_be_visible()
     page.unroute_all(behavior="ignoreErrors")
-
-
-def test_a_thousand_servers_stand_in_few_rows(
-    own_yard: Callable[..., Yard], visit: Callable[..., Visitor], backend: Callable[..., Backend]
-) -> None:
-    yard, server = own_yard(), backend()
-    service = yard.client("service")
-
-    def register(number: int) -> int:
-        endpoints = {"predict": f"{server.url}/{number}", "health": f"{server.url}/health"}
-        name = f"gpu-{number:04}"
-        return service.post("/api/servers", json={"id": name, "name": name, "endpoints": endpoints}).status_code
-
-    with ThreadPoolExecutor(16) as pool:
-        assert set(pool.map(register, range(SERVERS))) == {200}
-    page = visit(yard, "admin").page
-    opened(page, "/servers")
-    expect(page.get_by_text("1,000 servers", exact=False)).to_be_visible()
-    rows = page.locator("tbody tr[data-key]")
-    assert rows.count() < 80
-    expect(page.get_by_role("row", name="gpu-0000")).to_be_visible()
-    page.mouse.wheel(0, 1_000_000)
-    expect(page.get_by_role("row", name="gpu-0999")).to_be_visible()
-    assert rows.count() < 80
-    page.get_by_role("searchbox").fill("0777")
-    expect(rows).to_have_count(1)
-    page.locator("#page-title").click()
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(f"{yard.url}/servers/gpu-0777")
