@@ -51,7 +51,7 @@ async def task_events(call: Call, _: NoQuery) -> Answer | Reply:
 
 def _life(whole: WholeTask) -> Iterator[TaskEvent]:
     """What is recorded of a task, by and large in order."""
-    (task, queue, run), (shown, status) = whole.record, task_shown(whole)
+    (task, queue, run, _), (shown, status) = whole.record, task_shown(whole)
     yield TaskEvent(at=task.created_at, kind="submitted", due=task.run_at)
     for entry in shown.history:
         attempt, server_id = entry.attempt, entry.server_id

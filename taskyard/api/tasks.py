@@ -84,6 +84,8 @@ async def result(call: Call, _: NoQuery) -> Reply:
         raise no_task(task_id)
     if whole.record.task.purged:
         raise Problem(GONE, f"The result of task {task_id} was purged; the record is at /api/task/{task_id}.")
+    if "result" in whole.damaged:
+        raise Problem(GONE, f"The result of task {task_id} is damaged in the database; a backup may have it.")
     status = status_of(whole.record)
     if status is not Status.COMPLETED or whole.result is None:
         mend = "it has no result" if status.ended else "ask again when it has ended"
@@ -190,7 +192,7 @@ OPERATIONS = (
         handler=result,
         takes=NO_QUERY,
         roles=USERS,
-        errors={**_NOT_FOUND, 409: "There is no result; names the status.", 410: "It was purged."},
+        errors={**_NOT_FOUND, 409: "There is no result; names the status.", 410: "It was purged, or is damaged."},
         anywhere=any_node,
     ),
     Operation(

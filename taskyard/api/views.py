@@ -12,6 +12,7 @@ from taskyard.domain.outcomes import Outcome, Status
 from taskyard.engine.rows import AttemptRow, Record
 from taskyard.host.bulk import status_of_record
 from taskyard.host.port import ServerView
+from taskyard.store.damage import is_sound
 from taskyard.store.port import Store, WholeTask
 from taskyard.wire import servers as wire_servers
 from taskyard.wire import tasks as wire_tasks
@@ -23,6 +24,11 @@ _encode = msgspec.json.Encoder().encode
 def raw(text: str | None) -> Raw | None:
     """Stored JSON text as it goes into an answer."""
     return None if text is None else Raw(text.encode())
+
+
+def _sound(text: str | None) -> Raw | None:
+    """The same of text that the disk may have changed: nothing then."""
+    return raw(text) if is_sound(text) else None
 
 
 def loose(text: str | None) -> Raw | None:
@@ -37,8 +43,17 @@ def loose(text: str | None) -> Raw | None:
 
 
 def words_of(text: str | None) -> list[str]:
-    """Stored JSON text of a list of words."""
-    return [] if text is None else json.loads(text)
+    """Stored JSON text of a list of words; those that can be read as such."""
+    try:
+        words = [] if text is None else json.loads(text)
+    except ValueError:  # the disk has changed it
+        return []
+    return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+
+
+def unreadable(what: str, columns: str = "") -> str:
+    """What is said of a task when the disk has changed something of it."""
+    return f"unreadable: its {what} in the database is damaged" + (f" ({columns})" if columns else "")
 
 
 def status_of(record: Record) -> Status:
@@ -57,7 +72,7 @@ def last_start(record: Record, history: Iterable[AttemptRow]) -> int | None:
 
 def _common(record: Record, started_at: int | None) -> dict[str, object]:
     """The members that a row of a list and a whole task share."""
-    task, queue, run = record
+    task, queue, run, damaged = record
     status = status_of(record)
     ended = status.ended
     live = run or queue
@@ -70,11 +85,11 @@ def _common(record: Record, started_at: int | None) -> dict[str, object]:
         "group": task.group_name or None,
         "owner": task.owner,
         "tags": words_of(task.tags),
-        "metadata": raw(task.metadata),
+        "metadata": _sound(task.metadata),
         "progress": run.progress if run else task.progress,
         "message": run.message if run else task.message,
         "server_id": run.server_id if run else queue.last_server or None if queue else task.server_id,
-        "error": task.error,
+        "error": task.error or (unreadable("row", damaged) if damaged else None),
         "error_code": task.error_code,
         "error_details": loose(task.error_details),
         "result_metadata": loose(task.result_metadata),
@@ -150,6 +165,8 @@ def task_shown(whole: WholeTask, *, with_payload: bool = False) -> tuple[wire_ta
         resubmitted_as=whole.resubmitted_as,
         payload=raw(whole.payload) if with_payload else UNSET,
     )
+    if whole.damaged and task.error is None:
+        task.error = unreadable(" and ".join(whole.damaged))
     return task, status
 
 

@@ -46,6 +46,7 @@ def _check(path: Path, as_json: bool, *, backup: bool = False) -> None:
     import sys
 
     from taskyard.cli import show
+    from taskyard.store.check import NOT_LOOKED_AT
     from taskyard.store.check import check as look
     from taskyard.store.port import Unusable
 
@@ -57,6 +58,8 @@ def _check(path: Path, as_json: bool, *, backup: bool = False) -> None:
         report = look(path, told)
     except Unusable as error:
         raise Stop(about_backup(error) if backup else str(error)) from None
+    if not as_json:
+        show.note(NOT_LOOKED_AT)
     if as_json:
         show.json_line(
             {

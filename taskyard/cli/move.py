@@ -61,9 +61,9 @@ def move(
             moved = plan.run(os.urandom(8).hex(), time.time_ns() // 1_000_000)
             _tell(out.shown, into.shown, moved, keys, time.monotonic() - began, as_json)
     except Unusable as error:
-        raise Stop(str(error), 2) from None
+        raise Stop(error.in_full, 2) from None
     except StoreError as error:
-        raise Stop(f"{error}; {_AGAIN}") from None
+        raise Stop(f"{error.in_full}; {_AGAIN}") from None
     except KeyboardInterrupt:
         raise Stop(f"stopped; {_AGAIN}", 130) from None
 

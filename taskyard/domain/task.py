@@ -84,6 +84,7 @@ class Task:
     ended_by: int | None = None
     retried: bool = False
     home: str = ""  # the node where a client waits for it, as far as memory knows
+    damaged: str = ""  # what of its row cannot be read: it has to end
 
     @property
     def wake_at(self) -> int | None:

@@ -101,6 +101,8 @@ class Engine:
         """Take one turn at time `now` (int ms, never before that of the last turn)."""
         memory = self.memory
         turn = Turn(memory, now, rng, found)
+        if memory.damaged:
+            tasks.end_damaged(turn)
         early = {task_id for task_id, record in found.tasks.items() if not is_admitted(record)} if found.tasks else ()
         for fact in facts:
             if early and isinstance(fact, TASK_FACTS) and fact.task_id in early and fact.task_id not in turn.touched:
@@ -138,6 +140,7 @@ class Engine:
                 if task is None:
                     task = task_of(record, memory.fleet)
                     memory.tasks[task.id] = task
+                    memory.note_damage(task)
                 task.flow = flow
                 task.in_window = True
                 entries.append(task)

@@ -49,6 +49,7 @@ class Memory:
         self.short_flows: set[Flow] = set()
         self.retry_wake: int | None = None
         self.sweep_at = 0
+        self.damaged: list[Task] = []  # live tasks whose rows cannot be read; the next turn ends them
         self.draining = False
         self.shown_status: dict[str, str] = {}
         self.matched_version = -1
@@ -97,8 +98,14 @@ class Memory:
             if window.head() is task:
                 self.fleet.announce(flow)
 
+    def note_damage(self, task: Task) -> None:
+        """See to it that a live task which the store returned is ended if its row cannot be read."""
+        if task.damaged and not task.status.ended:
+            self.damaged.append(task)
+
     def adopt(self, task: Task) -> None:
         """Take in a queued task that the store returned and that all counts include already."""
+        self.note_damage(task)
         if task.due_at is None:
             task.flow = self.fleet.flow(task.lane, task.avoid)
 
@@ -141,11 +148,11 @@ class Memory:
             self._lane_emptied(lane)
         self.queued -= 1
         owner = task.spec.owner
-        left = self.queued_by_owner[owner] - 1
+        left = self.queued_by_owner.get(owner, 1) - 1  # a damaged row may name another
         if left:
             self.queued_by_owner[owner] = left
         else:
-            del self.queued_by_owner[owner]
+            self.queued_by_owner.pop(owner, None)
 
     def _close_flow(self, flow: Flow) -> None:
         flow.window.tail = None
@@ -303,6 +310,8 @@ class Memory:
 
     def next_at(self) -> int | None:
         """When the next turn is due though no fact comes, or `None`."""
+        if self.damaged:
+            return 0
         times = [self.run_timers.next_at(), self.server_timers.next_at(), self.wakes.next_at(), self.retry_wake]
         due = [at for at in times if at is not None]
         if self.fleet.servers:

@@ -339,6 +339,7 @@ class Snapshot:
     last_place: int = 0
     last_time: int = 0
     settings: dict[str, str] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)  # what was left out, for its rows cannot be read
     # Of the figures what is not over: the latest spans, the latest hour's failures, each server's last status.
     series: list[SeriesRow] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)

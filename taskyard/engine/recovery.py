@@ -53,7 +53,12 @@ def recover(
     if algorithm in POLICIES:
         memory.fleet.use_policy(algorithm)
     for row in snapshot.servers:
-        _adopt_server(memory, server_of(row), now, rng)
+        try:
+            server = server_of(row)
+        except (ValueError, TypeError):  # the disk has changed it: it is there again once it is registered again
+            snapshot.damaged.append(f"server {row.id}")
+            continue
+        _adopt_server(memory, server, now, rng)
     _adopt_queue(memory, snapshot)
     turn = Turn(memory, now, rng, NOTHING)
     _adopt_runs(turn, snapshot, alive)
@@ -80,6 +85,8 @@ def _adopt_queue(memory: Memory, snapshot: Snapshot) -> None:
         lane.stored = True
         lane.queued = snapshot.lane_queued.get(lane.id, 0)
     for counted in snapshot.flows:
+        if counted.lane not in fleet.lanes:
+            continue  # its row is damaged, and all of its first tasks' rows are
         flow = fleet.flow(fleet.lanes[counted.lane], counted.avoid, counted.limit_key)
         flow.count = counted.count
         flow.window.tail = 0
@@ -110,6 +117,7 @@ def _adopt_runs(turn: Turn, snapshot: Snapshot, alive: Collection[tuple[str, int
         server = memory.fleet.servers.get(row.server_id)
         task = task_of(record, memory.fleet)
         memory.tasks[task.id] = task
+        memory.note_damage(task)
         memory.processing += 1
         run = run_of(row, server or _ghost(row.server_id, now), task)
         least = now + limits.recovery_grace_ms

@@ -347,8 +347,12 @@ class AuditRow(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A task with its live state: a queue row, or a run row, or neither when it has ended."""
+    """A task with its live state: a queue row, or a run row, or neither when it has ended.
+
+    `damaged` names the columns that the store could not read as they were written; there is something in their place.
+    """
 
     task: TaskRow
     queue: QueueRow | None
     run: RunRow | None
+    damaged: str = ""

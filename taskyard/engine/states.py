@@ -6,9 +6,10 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from taskyard.domain.fleet import Fleet
+from taskyard.domain.fleet import Fleet, Lane
 from taskyard.domain.health import Health, State
 from taskyard.domain.outcomes import Outcome, Status
+from taskyard.domain.pool import Pool
 from taskyard.domain.server import Server
 from taskyard.domain.task import Run, Spec, Task
 from taskyard.engine.rows import EndedTask, NewTask, QueueRow, Record, RunRow, ServerRow, TaskRow
@@ -199,8 +200,59 @@ def spec_of(row: TaskRow) -> Spec:
 
 
 def task_of(record: Record, fleet: Fleet) -> Task:
-    """A task from its record: queued, running (then without its `Run`, see `run_of`), or ended."""
-    row, queue, run = record
+    """A task from its record: queued, running (then without its `Run`, see `run_of`), or ended.
+
+    One whose row the disk has changed is `damaged`; what can be read of it is there.
+    """
+    if record.damaged:
+        return _damaged_task(record, fleet, record.damaged)
+    try:
+        task = _task_of(record, fleet)
+    except (ValueError, TypeError):
+        return _damaged_task(record, fleet, "no JSON, or no word that there is")
+    # The lane's id is a hash of what it requires.
+    return task if task.lane.id == record.task.lane else _damaged_task(record, fleet, "capabilities, group or pin")
+
+
+def _damaged_task(record: Record, fleet: Fleet, damaged: str) -> Task:
+    """A task of which not all can be read: enough for it to leave the queue or its slot, and to end."""
+    row, queue, run = record.task, record.queue, record.run
+    spec = Spec(
+        id=row.id,
+        owner=row.owner if queue is None else queue.owner,
+        type=row.type,
+        created_at=row.created_at,
+        priority=row.priority,
+        timeout_ms=row.timeout,
+        max_retries=row.max_retries,
+    )
+    lane_id = row.lane if queue is None else queue.lane
+    lane = fleet.lanes.get(lane_id) or Lane(lane_id, frozenset(), "", "", Pool(0, ""), queued=1)
+    task = Task(id=row.id, spec=spec, lane=lane, rank=0, damaged=damaged)
+    if queue is not None:
+        task.rank, task.avoid, task.due_at = queue.rank, queue.avoid, queue.due_at
+        task.attempts, task.failures, task.lost = queue.attempts, queue.failures, queue.lost
+        task.queued_at, task.last_server, task.row_in_queue = queue.queued_at, queue.last_server, True
+    elif run is not None:
+        task.rank, task.avoid, task.attempts = run.rank, run.avoid, run.attempt
+        task.failures, task.lost, task.status = run.failures, run.lost, Status.PROCESSING
+    else:
+        task.attempts, task.failures, task.lost = row.attempts, row.failures, row.lost
+        task.status, task.ended_by = ended_status(row.status), row.ended_by
+        task.last_server = row.server_id or ""
+    return task
+
+
+def ended_status(number: int) -> Status:
+    """A status from its stored number; of one that the disk has changed nothing good can be said."""
+    try:
+        return Status(number)
+    except ValueError:
+        return Status.FAILED
+
+
+def _task_of(record: Record, fleet: Fleet) -> Task:
+    row, queue, run, _ = record
     spec = spec_of(row)
     lane = fleet.lane(frozenset(spec.capabilities), spec.group, spec.pin)
     lane.stored = True

@@ -197,6 +197,10 @@ def retry(turn: Turn, fact: RetryAsked) -> None:
     if task.status.ended and task.id in turn.touched:
         turn.plan.deferred.append(fact)  # it ended in this very turn: the next one knows how it stands in the store
         return
+    if task.damaged:
+        details = f"Task {task.id} cannot be run: its row in the database is damaged ({task.damaged})."
+        turn.refuse(fact.ref, "conflict", details, task.status)
+        return
     if task.status is Status.PENDING and task.due_at is not None:
         turn.memory.make_ready(task)
         task.queued_at = turn.now
@@ -256,6 +260,17 @@ def purge(turn: Turn, fact: PurgeAsked) -> None:
     turn.plan.writes.purged.append((task.id,))
     turn.audit(fact.who, "task.purge", task.id)
     turn.answer(fact.ref, TaskDone(task.id, task.status, turn.now))
+
+
+def end_damaged(turn: Turn) -> None:
+    """End the tasks whose rows cannot be read: of what such a one asks for nothing is certain."""
+    memory = turn.memory
+    damaged, memory.damaged = memory.damaged, []
+    for task in damaged:
+        if memory.tasks.get(task.id) is task:
+            error = f"unreadable: its row in the database is damaged ({task.damaged})"
+            run = stop(turn, task, error)
+            turn.end_task(task, Status.FAILED, error=error, run=run)
 
 
 def note(turn: Turn, fact: Noted) -> None:

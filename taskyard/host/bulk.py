@@ -15,6 +15,7 @@ import structlog
 from taskyard.domain.outcomes import Status
 from taskyard.engine.facts import CancelAsked, Fact, Noted, RetryAsked
 from taskyard.engine.plan import TaskDone
+from taskyard.engine.states import ended_status
 from taskyard.host.errors import Overloaded
 from taskyard.host.port import NodePort
 from taskyard.store.port import Store, TaskQuery
@@ -169,7 +170,7 @@ class BulkJobs:
 
 def status_of_record(ended: int, run: object | None) -> Status:
     """A task's status from its row's number and whether it has a run row."""
-    status = Status(ended)
+    status = ended_status(ended)
     return status if status.ended else Status.PROCESSING if run is not None else Status.PENDING
 
 

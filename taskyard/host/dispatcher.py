@@ -137,7 +137,7 @@ class Dispatcher:
             if server is None:
                 return  # removed in the same moment: the engine has given the attempt up
             if effect.payload is None:
-                fact = _not_sent(effect, "the task's payload is gone from the store")
+                fact = _not_sent(effect, "unreadable: the task's payload is damaged in the database, or gone from it")
                 fact.final = True
             else:
                 fact = await self._exchange(effect, server, effect.payload)

@@ -25,7 +25,8 @@ from taskyard.host.clock import Clock
 from taskyard.host.inbox import REPEATABLE, Inbox
 from taskyard.host.nodes.nodes import Nodes
 from taskyard.host.storage import Storage
-from taskyard.store.port import BadData, NotDeciding, Store, StoreError
+from taskyard.store.damage import is_sound
+from taskyard.store.port import BadData, NotDeciding, OutcomeUnknown, Store, StoreError
 
 log = structlog.get_logger()
 # How often a node looks whether the one that decides is gone.
@@ -192,13 +193,13 @@ class TurnLoop:
         try:
             plan = await self._turn(facts)
         except BadData as error:
-            return await self._narrow(facts, error)
+            return await self._narrow(facts, f"it cannot be stored: {error}", error.detail)
         except StoreError as error:
-            await self._come_back(facts, str(error))
+            await self._come_back(facts, error)
             return True
         except Exception as error:
             log.exception("turn_failed")
-            return await self._narrow(facts, error)
+            return await self._narrow(facts, "the node failed over it; its log says more", type(error).__name__)
         finally:
             self._turn_began = None
         if plan.writes:
@@ -228,36 +229,40 @@ class TurnLoop:
         if plan.is_empty():
             receipt = Receipt()
         else:
-            writing = self._storage.begin_write(lambda store: store.commit(plan))
+            writing = self._storage.begin_write(lambda store: _carried_out(store, plan))
             self._let_out()
             receipt = await writing
-        engine.settle(plan, receipt)
+        try:
+            engine.settle(plan, receipt)
+        except Exception as error:  # what is stored is not refused any more
+            log.exception("turn_not_settled")
+            raise OutcomeUnknown("the node failed over what it had stored", type(error).__name__) from error
 
-    async def _narrow(self, facts: Sequence[Fact], error: Exception) -> bool:
+    async def _narrow(self, facts: Sequence[Fact], reason: str, detail: str) -> bool:
         """These facts cannot be taken together: find the one that is at fault, refuse it, and keep the rest."""
         if len(facts) > 1:
             self._inbox.split(facts)
         elif facts:
-            self._refuse_alone(facts[0], error)
+            self._refuse_alone(facts[0], reason, detail)
         await self._recover_in_time()
         if not facts:
-            log.error("turn_impossible", reason=str(error))
+            log.error("turn_impossible", reason=reason, detail=detail)
             await asyncio.sleep(RETRY_CAP_S)  # it is the state itself: nobody to refuse, and no use to spin
         return True
 
-    def _refuse_alone(self, fact: Fact, error: Exception) -> None:
+    def _refuse_alone(self, fact: Fact, reason: str, detail: str) -> None:
         """No turn can take this fact. An end that cannot be stored as it is still ends its attempt."""
-        log.error("fact_refused", kind=type(fact).__name__, reason=str(error))
-        self._refuse(fact, f"it cannot be stored: {error}")
+        log.error("fact_refused", kind=type(fact).__name__, reason=reason, detail=detail)
+        self._refuse(fact, reason)
         if self._nodes is not None:
-            self._nodes.refused(fact, f"it cannot be stored: {error}")
+            self._nodes.refused(fact, reason)
         if isinstance(fact, Ended) and (end := unstorable(fact)) is not None:
             self._inbox.put_back([end])
 
-    async def _come_back(self, facts: Sequence[Fact], reason: str) -> None:
+    async def _come_back(self, facts: Sequence[Fact], error: StoreError) -> None:
         """A turn came to nothing: answer who waits, keep what can be said again, recover as soon as possible."""
-        self._give_back(facts, reason)
-        self._store_failed(reason)
+        self._give_back(facts, str(error))
+        self._store_failed(error)
         await self._recover_in_time()
 
     def _give_back(self, facts: Sequence[Fact], reason: str) -> None:
@@ -267,10 +272,10 @@ class TurnLoop:
         self._fail([fact for fact in facts if type(fact) not in REPEATABLE], reason)
         self._inbox.put_back([fact for fact in facts if type(fact) in REPEATABLE])
 
-    def _store_failed(self, reason: str) -> None:
-        self.away = reason
+    def _store_failed(self, error: StoreError) -> None:
+        self.away = str(error)
         self._failures += 1
-        log.error("store_away", reason=reason, retry_in_s=self._pause_s())
+        log.error("store_away", reason=self.away, detail=error.detail, retry_in_s=self._pause_s())
 
     def _pause_s(self) -> float:
         """The pause before the next try: none after the first failure, then longer each time."""
@@ -286,7 +291,7 @@ class TurnLoop:
             except NotDeciding as error:
                 self._wait_for_turn(str(error))
             except StoreError as error:
-                self._store_failed(str(error))
+                self._store_failed(error)
                 # Nobody shall wait for as long as this takes.
                 self._give_back(self._inbox.take_all(), str(error))
             else:
@@ -314,6 +319,8 @@ class TurnLoop:
             if self._nodes is not None:
                 alive |= self._nodes.decides(snapshot)
             engine, plan = recover(snapshot, self._limits, self._node, now, self._rng, alive)
+            for what in snapshot.damaged:
+                log.error("row_unreadable", what=what, mend="look with taskyard check; a server is registered again")
             engine.memory.draining = self._draining
             if self.away is not None:
                 plan.writes.settings.append((PROOF, str(now)))
@@ -331,3 +338,10 @@ class TurnLoop:
         if self._nodes is not None:
             self._nodes.recovered()
         return snapshot
+
+
+def _carried_out(store: Store, plan: Plan) -> Receipt:
+    """A plan's receipt, on the writer's thread; a payload that is no JSON any more is as good as gone."""
+    receipt = store.commit(plan)
+    receipt.payloads = {task_id: body for task_id, body in receipt.payloads.items() if is_sound(body)}
+    return receipt

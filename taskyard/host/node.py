@@ -54,7 +54,7 @@ class Node(Front):
         try:
             store = await asyncio.to_thread(open_store, settings)
         except StoreError as error:
-            raise StartError(str(error)) from error
+            raise StartError(error.in_full) from error
         self._storage = Storage(store, settings.reads_waiting)
         try:
             self._keys = Keys(load_keys([key.reveal() for key in settings.secret_key], settings.data_path))
@@ -115,7 +115,7 @@ class Node(Front):
             await self._loop.start()
         except (StoreError, ValueError) as error:
             await self._storage.close()
-            raise StartError(str(error)) from error
+            raise StartError(error.in_full if isinstance(error, StoreError) else str(error)) from error
         except StartError:
             await self._storage.close()
             raise

@@ -64,6 +64,7 @@ class Storage:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, query, self.store)
         except StoreError as error:
+            log.warning("not_read", reason=str(error), detail=error.detail)
             raise Unavailable(f"the store is away: {error}") from error
         finally:
             self._reads -= 1

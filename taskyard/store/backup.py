@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from taskyard.store.connection import Connection
+from taskyard.store.connection import Connection, meaning, name_of
 from taskyard.store.directory import DataDirectory, sync_directory
 from taskyard.store.port import StoreError, Unusable
 from taskyard.store.schema import check_file
@@ -65,7 +65,9 @@ class Copy:
         self._stepped.acquire()
         if self._error is not None:
             self.abandon()
-            raise StoreError(str(self.file) + ": the copy failed (" + str(self._error) + ")") from self._error
+            raise StoreError(
+                str(self.file) + ": the copy failed (" + meaning(self._error) + ")", name_of(self._error)
+            ) from self._error
         return self._ended
 
     def sync(self) -> None:

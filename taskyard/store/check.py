@@ -20,6 +20,10 @@ from taskyard.store.schema import check_file
 _EXAMPLES: Final = 5
 # What must hold, and the statement that finds where it does not.
 RULES: Final = (
+    ("payloads and results are JSON in UTF-8", "check_bodies"),
+    ("lists and objects are JSON", "check_json"),
+    ("all other text is UTF-8", "check_text"),
+    ("states and outcomes are words that there are", "check_words"),
     ("a task that has not ended waits or runs, and not both", "check_adrift"),
     ("what waits or runs is a task that has not ended", "check_undead"),
     ("what waits has its task's owner and lane", "check_queue"),
@@ -105,11 +109,16 @@ def _check(connection: Connection, report: Report, told: Callable[[str], None]) 
         return
     if report.version < load_migrations()[-1].number:
         return
+    connection.know_text()
+    no_json = False
     for rule, name in RULES:
+        if no_json and name in _READ_JSON:
+            continue
         told(rule)
         report.rules += 1
         places = [str(place) for (place,) in connection.rows(QUERIES[name], (_EXAMPLES,))]
         if places:
             report.faults.append(Fault(rule, places))
+            no_json = no_json or name == "check_json"
     report.waiting, report.running, report.ended = connection.row(QUERIES["check_counts"])
     report.recounted = True

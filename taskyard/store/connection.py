@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from taskyard.store.damage import DamagedRows, read_text
 from taskyard.store.port import BadData, DiskFull, OutcomeUnknown, StoreError, Unusable
 from taskyard.store.queries import widened
 
@@ -20,7 +21,7 @@ Value = int | str | None
 # A checkpoint costs two fsyncs and each page once, however often it changed: seldom is cheaper, and a start reads the
 # WAL. 32 MiB; a WAL that long reads have let grow past the second figure is cut by waiting for the readers.
 WAL_PAGES: Final = 8_000
-WAL_MOST_BYTES: Final = 128 << 20
+WAL_MOST_BYTES: Final = 64 << 20
 # How many rows one step of a change takes: the interpreter is let go, and must be waited for, at each step.
 _WIDTHS: Final = (64, 16, 4)
 _WRITER_CACHE_KIB: Final = 65_536
@@ -37,25 +38,70 @@ _DATA_ERRORS: Final = (
     OverflowError,
     UnicodeEncodeError,
 )
-_DAMAGED: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+# What SQLite's errors mean, by how their names begin. Its own words may quote what is stored.
+_MEANINGS: Final = (
+    ("SQLITE_CORRUPT", "the file is damaged"),
+    ("SQLITE_NOTADB", "the file is damaged"),
+    ("SQLITE_BUSY", "another process has locked it"),
+    ("SQLITE_LOCKED", "another process has locked it"),
+    ("SQLITE_FULL", "the disk is full"),
+    ("SQLITE_IOERR", "the disk has failed"),
+    ("SQLITE_CANTOPEN", "a file cannot be opened"),
+    ("SQLITE_READONLY", "it may not be written"),
+    ("SQLITE_PERM", "it may not be opened"),
+    ("SQLITE_NOMEM", "there is no memory left"),
+    ("OperationalError", "a text in it is no UTF-8: `taskyard check` says where"),  # the port's, which has no code
+)
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def name_of(error: BaseException) -> str:
+    """SQLite's name for an error, or that of its kind: for logs."""
     name: str = getattr(error, "sqlite_errorname", "")
-    return any(name.startswith(damage) for damage in _DAMAGED)
+    if name == "unknown":  # newer than Python
+        return "SQLITE " + str(getattr(error, "sqlite_errorcode", ""))
+    return name or type(error).__name__
+
+
+def meaning(error: BaseException) -> str:
+    """What an error says, in words of ours."""
+    name = name_of(error)
+    return next((words for start, words in _MEANINGS if name.startswith(start)), "SQLite reports " + name)
 
 
 def read_failure(error: sqlite3.Error) -> StoreError:
     """What a failed read means."""
-    if _is_damage(error):
-        return Unusable("the database is damaged (" + str(error) + "): restore it from a backup")
-    return StoreError("the database cannot be read (" + str(error) + ")")
+    name = name_of(error)
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return Unusable("the database is damaged: restore it from a backup", name)
+    return StoreError("the database cannot be read (" + meaning(error) + ")", name)
 
 
-def _write_failure(error: sqlite3.Error) -> OutcomeUnknown:
-    reason = "the database cannot be written (" + str(error) + ")"
+def write_failure(error: sqlite3.Error) -> OutcomeUnknown:
+    """What a failed commit means."""
+    name = name_of(error)
+    reason = "the database cannot be written (" + meaning(error) + ")"
     # A frame of the WAL found no room, so the commit's own, the last one, is not there.
-    return DiskFull(reason) if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" else OutcomeUnknown(reason)
+    return DiskFull(reason, name) if name == "SQLITE_FULL" else OutcomeUnknown(reason, name)
+
+
+def _refused(error: Exception) -> BadData:
+    if isinstance(error, UnicodeEncodeError):
+        why = "a text that is no Unicode"
+    elif isinstance(error, OverflowError):
+        why = "a number that is too large"
+    elif isinstance(error, sqlite3.IntegrityError):
+        why = "what contradicts what is stored"
+    else:
+        why = "a value of a wrong kind"
+    return BadData("the store refuses " + why, name_of(error))
+
+
+def _is_text(stored: bytes) -> bool:
+    try:
+        stored.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _untouched(path: Path) -> str:
@@ -109,8 +155,21 @@ class Connection:
     # --- statements --------------------------------------------------------------------------------------------------
 
     def rows(self, statement: str, values: Sequence[Value] = ()) -> list[Any]:
-        """All rows of a query, as tuples."""
-        return self._db.execute(statement, values).fetchall()
+        """All rows of a query, as tuples: `DamagedRows` with `Damaged` in them where a text cannot be read."""
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if hasattr(error, "sqlite_errorcode"):  # all errors of SQLite's own have one
+                raise
+        return self._damaged_rows(statement, values)
+
+    def _damaged_rows(self, statement: str, values: Sequence[Value]) -> DamagedRows:
+        """The same, where a text is no UTF-8; a call for each text is too dear for every day."""
+        self._db.text_factory = read_text
+        try:
+            return DamagedRows(self._db.execute(statement, values).fetchall())
+        finally:
+            self._db.text_factory = str
 
     def each(self, statement: str, values: Sequence[Value] = ()) -> Iterator[Any]:
         """The rows of a query one after the other, for more than memory holds."""
@@ -158,10 +217,10 @@ class Connection:
             self._db.execute("COMMIT")
         except _DATA_ERRORS as error:
             self._rollback()
-            raise BadData("the store refuses a value (" + str(error) + ")") from error
+            raise _refused(error) from error
         except sqlite3.Error as error:
             self._rollback()
-            raise _write_failure(error) from error
+            raise write_failure(error) from error
         except BaseException:
             self._rollback()
             raise
@@ -173,7 +232,7 @@ class Connection:
             self._db.execute("BEGIN")
             yield
         except _DATA_ERRORS as error:
-            raise BadData("the store refuses a value (" + str(error) + ")") from error
+            raise _refused(error) from error
         except sqlite3.Error as error:
             raise read_failure(error) from error
         finally:
@@ -212,6 +271,10 @@ class Connection:
         rows = self.rows("PRAGMA integrity_check(" + str(most) + ")")
         return [] if rows == [("ok",)] else [line for (text,) in rows for line in str(text).splitlines()]
 
+    def know_text(self) -> None:
+        """From now on `is_text(blob)` in a statement tells whether bytes are UTF-8."""
+        self._db.create_function("is_text", 1, _is_text, deterministic=True)
+
     def copy_into(self, path: Path, pages: int, between: Callable[[int, int], None]) -> None:
         """Copy the database into an empty file, so many pages at a time.
 
@@ -244,8 +307,9 @@ class Connection:
             self._pragma("PRAGMA wal_autocheckpoint = " + str(usual))
 
     def trim_wal(self) -> None:
-        """Cut the WAL, waiting a while for the readers that hold it."""
-        self._pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Cut the WAL, waiting a while for the readers that hold it. What is committed is so whatever comes of it."""
+        with suppress(sqlite3.Error):  # the disk is full or fails: the next commit finds out, and can be refused
+            self._pragma("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def release(self, pages: int) -> None:
         """Give at most so many free pages back to the file system, when more than a quarter of the file is free."""

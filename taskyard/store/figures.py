@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from taskyard.domain.spread import Spread
 from taskyard.engine.plan import Snapshot
 from taskyard.engine.rows import AuditRow, FailureRow, HealthRow, LoadRow, SeriesRow
 from taskyard.engine.series import COARSE, FINE, MIDDLE
+from taskyard.store.damage import is_whole
 
 # Greater than every text that begins with a prefix, once it is put behind that.
 _ABOVE: Final = "\U0010ffff"
@@ -105,12 +107,24 @@ class Figures:
 
 def read_tail(rows: Rows, snapshot: Snapshot) -> None:
     """What a start takes of the figures, into its snapshot."""
-    snapshot.series = [SeriesRow._make(row) for values in _TAIL for row in rows("series_tail", values)]
-    snapshot.failures = [FailureRow._make(row) for row in rows("failures_latest")]
-    snapshot.loads = [LoadRow._make(row) for row in rows("loads_latest")]
+    # One that the disk has changed is left out: of all that a start reads it can be spared most easily.
+    series = [SeriesRow._make(row) for values in _TAIL for row in rows("series_tail", values)]
+    snapshot.series = [row for row in series if is_whole(row) and _is_counted(row)]
+    failures = map(FailureRow._make, rows("failures_latest"))
+    snapshot.failures = [row for row in failures if is_whole(row, row.minutes, row.servers, row.samples)]
+    snapshot.loads = [row for row in map(LoadRow._make, rows("loads_latest")) if is_whole(row, row.outcomes)]
     snapshot.health = [HealthRow._make(row) for row in rows("healths_latest")]
     last = [point.at for point in snapshot.series] + [at for (at,) in rows("last_health") if at is not None]
     snapshot.last_time = max(snapshot.last_time, *last, 0)
+
+
+def _is_counted(row: SeriesRow) -> bool:
+    try:
+        Spread.of(row.waits)
+        Spread.of(row.runs)
+    except ValueError:
+        return False
+    return True
 
 
 class Keep(NamedTuple):

@@ -11,8 +11,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from taskyard.engine.rows import Record
-from taskyard.store.port import Page, TaskQuery
+from taskyard.engine.rows import AttemptRow, Record
+from taskyard.store.damage import is_sound
+from taskyard.store.port import Page, TaskQuery, WholeTask
 
 # Rows that one call may examine: about 60 ms.
 EXAMINE_MOST: Final = 10_000
@@ -212,4 +213,24 @@ def _status_part(status: int) -> _Part:
 
 
 def _has_tag(row: _Row, tag: str) -> bool:
-    return row.tags is not None and tag in json.loads(row.tags)
+    if row.tags is None:
+        return False
+    try:
+        return tag in json.loads(row.tags)
+    except (ValueError, TypeError):  # the disk has changed them
+        return False
+
+
+def whole_of(
+    record: Record, history: list[AttemptRow], result: str | None, payload: str | None, repetition: str | None
+) -> WholeTask:
+    """A task with its bodies, as far as these can be read."""
+    damaged = tuple(name for name, body in (("result", result), ("payload", payload)) if not is_sound(body))
+    return WholeTask(
+        record,
+        history,
+        None if "result" in damaged else result,
+        None if "payload" in damaged else payload,
+        repetition,
+        damaged,
+    )

@@ -16,7 +16,20 @@ from taskyard.store.figures import Figures, Keep
 
 
 class StoreError(Exception):
-    """The store cannot do its work now; the message says why and what to do."""
+    """The store cannot do its work now; the message says why and what to do.
+
+    Callers of the API may read the message: it has no word of the database's own, and nothing that is stored. `detail`
+    is for the log.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.detail = detail
+
+    @property
+    def in_full(self) -> str:
+        """All that is known, for who runs the node."""
+        return str(self) + (" (" + self.detail + ")" if self.detail else "")
 
 
 class NotDeciding(StoreError):
@@ -74,17 +87,25 @@ class Page(NamedTuple):
 
 
 class WholeTask(NamedTuple):
-    """A task and all that is its, at one moment. `result` and `payload` are JSON text, `None` when there is none."""
+    """A task and all that is its, at one moment. `result` and `payload` are JSON text, `None` when there is none.
+
+    `damaged` names those of the two that cannot be read any more.
+    """
 
     record: Record
     history: list[AttemptRow]
     result: str | None
     payload: str | None
     resubmitted_as: str | None
+    damaged: tuple[str, ...] = ()
 
 
 class Purged(Exception):
     """The task's payload and result were erased."""
+
+
+class Unreadable(Exception):
+    """A stored body is not what was stored: the disk has changed it."""
 
 
 class Store(Protocol):
@@ -132,10 +153,10 @@ class Store(Protocol):
         """The server of an attempt, wherever it is recorded; for verifying a callback's proof."""
 
     def payload(self, task_id: str, owner: str | None) -> str | None:
-        """A task's payload as JSON text; `None` when there is no such task. Raises `Purged`."""
+        """A task's payload as JSON text; `None` when there is no such task. Raises `Purged`, `Unreadable`."""
 
     def result(self, task_id: str, owner: str | None) -> str | None:
-        """A task's result as JSON text; `None` when there is none. Raises `Purged`."""
+        """A task's result as JSON text; `None` when there is none. Raises `Purged`, `Unreadable`."""
 
     def resubmitted_as(self, task_id: str, owner: str | None) -> str | None:
         """The newest task that was submitted as a repetition of this one."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from taskyard.engine.rows import QueueRow, Record, RunRow, TaskRow
+from taskyard.store.damage import DamagedRows, marked
 
 _QUEUE: Final = len(TaskRow._fields)
 _RUN: Final = _QUEUE + len(QueueRow._fields)
@@ -17,12 +18,12 @@ _run = RunRow._make
 
 def queued_records(rows: Sequence[Any]) -> list[Record]:
     """Records from rows of `task` and `queue`."""
-    return [Record(_task(row[:_QUEUE]), _queue(row[_QUEUE:]), None) for row in rows]
+    return _marked(rows, [Record(_task(row[:_QUEUE]), _queue(row[_QUEUE:]), None) for row in rows])
 
 
 def records(rows: Sequence[Any]) -> list[Record]:
     """Records from rows of `task`, `queue` and `run`."""
-    return [
+    found = [
         Record(
             _task(row[:_QUEUE]),
             _queue(row[_QUEUE:_RUN]) if row[_QUEUE] is not None else None,
@@ -30,3 +31,13 @@ def records(rows: Sequence[Any]) -> list[Record]:
         )
         for row in rows
     ]
+    return _marked(rows, found)
+
+
+def running_record(run: RunRow, columns: Sequence[Any]) -> Record:
+    """The record of a running task from the columns of `task`."""
+    return marked(Record(_task(columns), None, run))
+
+
+def _marked(rows: Sequence[Any], found: list[Record]) -> list[Record]:
+    return [marked(record) for record in found] if isinstance(rows, DamagedRows) else found

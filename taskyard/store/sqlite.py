@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +18,22 @@ from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
 from taskyard.store import start, turns
 from taskyard.store.backup import Copy
 from taskyard.store.ballast import Ballast
-from taskyard.store.connection import WAL_MOST_BYTES, Connection, Value, read_failure
+from taskyard.store.connection import WAL_MOST_BYTES, Connection, Value, meaning, name_of, read_failure
+from taskyard.store.damage import Damaged
 from taskyard.store.directory import DataDirectory
 from taskyard.store.figures import Figures, Keep
-from taskyard.store.listing import list_tasks
-from taskyard.store.port import DiskFull, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, Unusable, WholeTask
+from taskyard.store.listing import list_tasks, whole_of
+from taskyard.store.port import (
+    DiskFull,
+    OutcomeUnknown,
+    Page,
+    Purged,
+    StoreError,
+    TaskQuery,
+    Unreadable,
+    Unusable,
+    WholeTask,
+)
 from taskyard.store.queries import QUERIES
 from taskyard.store.records import records
 from taskyard.store.schema import check_file, migrate
@@ -30,8 +42,8 @@ _BALLAST: Final = "ballast"
 # To open a database takes some room beside it: the shared memory of its WAL, and what a cut-off write has left.
 _START_BYTES: Final = 1 << 20
 _READERS_KEPT: Final = 8
-# How often the WAL's size is looked at, in commits.
-_WAL_LOOK: Final = 64
+# A WAL that could not be cut, for somebody reads it, is tried again after so long: each try waits for the readers.
+_TRIM_AGAIN_S: Final = 1.0
 # A sweep touches pages all over the file. It copies them out of the WAL itself, a few at a time: no turn shall have to.
 _SWEEP_WAL_PAGES: Final = 500
 # How many free pages a sweep gives back.
@@ -68,7 +80,7 @@ class SqliteStore:
         self._idle_guard = threading.Lock()
         self._closed = False
         self._failure: str | None = None
-        self._commits = 0
+        self._trim_at = 0.0
 
     def _open_writer(self) -> Connection:
         path = self._directory.database
@@ -139,7 +151,9 @@ class SqliteStore:
             try:
                 self._writer.release(_RELEASE_PAGES)
             except sqlite3.Error as error:
-                raise OutcomeUnknown("the database cannot be made smaller (" + str(error) + ")") from error
+                raise OutcomeUnknown(
+                    "the database cannot be made smaller (" + meaning(error) + ")", name_of(error)
+                ) from error
         return removed
 
     def forget(self, keep: Keep) -> int:
@@ -157,9 +171,13 @@ class SqliteStore:
             self._failure = str(error)
             raise
         self._failure = None
-        self._commits += 1
-        if self._commits % _WAL_LOOK == 0 and self.sizes()["wal"] > WAL_MOST_BYTES:
+        self._bound_wal()
+
+    def _bound_wal(self) -> None:
+        """Keep the WAL to its bound, as far as readers let it: one that lasts makes a commit wait once a second."""
+        if self._directory.size("-wal") > WAL_MOST_BYTES and time.monotonic() >= self._trim_at:
             self._writer.trim_wal()
+            self._trim_at = time.monotonic() + _TRIM_AGAIN_S
 
     # --- reads for the API -------------------------------------------------------------------------------------------
 
@@ -198,7 +216,7 @@ class SqliteStore:
                 return None
             *_, result = reader.row(QUERIES["result"], (task_id,))
             *_, sent = reader.row(QUERIES["payload"], (task_id,)) if payload else (None,)
-            return WholeTask(record, _history(reader, task_id), result, sent, _repetition(reader, task_id, owner))
+            return whole_of(record, _history(reader, task_id), result, sent, _repetition(reader, task_id, owner))
 
     def tasks(self, query: TaskQuery) -> Page:
         """A page of tasks."""
@@ -218,11 +236,11 @@ class SqliteStore:
         return None if server is None else str(server)
 
     def payload(self, task_id: str, owner: str | None) -> str | None:
-        """A task's payload as JSON text. Raises `Purged`."""
+        """A task's payload as JSON text. Raises `Purged`, `Unreadable`."""
         return self._body("payload", task_id, owner)
 
     def result(self, task_id: str, owner: str | None) -> str | None:
-        """A task's result as JSON text. Raises `Purged`."""
+        """A task's result as JSON text. Raises `Purged`, `Unreadable`."""
         return self._body("result", task_id, owner)
 
     def _body(self, name: str, task_id: str, owner: str | None) -> str | None:
@@ -233,6 +251,8 @@ class SqliteStore:
         _, purged, body = row
         if purged:
             raise Purged
+        if isinstance(body, Damaged):
+            raise Unreadable
         return None if body is None else str(body)
 
     def resubmitted_as(self, task_id: str, owner: str | None) -> str | None:

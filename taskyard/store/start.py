@@ -5,20 +5,28 @@ from __future__ import annotations
 import json
 from typing import Final, NamedTuple
 
+from taskyard.domain.fleet import lane_id_of
 from taskyard.engine.plan import FlowCount, Snapshot
-from taskyard.engine.rows import STAT_NAMES, LaneRow, Record, RunRow, ServerRow, StatRow, TaskRow
+from taskyard.engine.rows import STAT_NAMES, LaneRow, RunRow, ServerRow, StatRow
 from taskyard.store.connection import Connection
+from taskyard.store.damage import Damaged, is_whole
 from taskyard.store.figures import Keep, forgetting, read_tail
 from taskyard.store.queries import QUERIES
-from taskyard.store.records import queued_records
+from taskyard.store.records import queued_records, running_record
 
-_RUN = len(RunRow._fields)
+_RUN: Final = len(RunRow._fields)
+# Of how many tasks of a lane one that can be read is looked for.
+_LANE_TASKS: Final = 100
 
 
 def read_snapshot(connection: Connection, wakes: int) -> Snapshot:
     """All that a start needs; at most `wakes` queued tasks by wake time."""
     snapshot = Snapshot()
-    snapshot.servers = [ServerRow._make(row) for row in connection.rows(QUERIES["servers"])]
+    for server in map(ServerRow._make, connection.rows(QUERIES["servers"])):
+        if is_whole(server):
+            snapshot.servers.append(server)
+        else:
+            snapshot.damaged.append("server " + server.id)
     snapshot.settings = dict(connection.rows(QUERIES["settings"]))
     _read_queue(connection, snapshot, wakes)
     _read_runs(connection, snapshot)
@@ -34,12 +42,31 @@ def _read_queue(connection: Connection, snapshot: Snapshot, wakes: int) -> None:
         if ready:
             snapshot.flows.append(FlowCount(lane, limit_key, avoid, ready))
     lanes = json.dumps(list(snapshot.lane_queued))
-    snapshot.lanes = [LaneRow._make(row) for row in connection.rows(QUERIES["lanes"], (lanes,))]
+    for row in map(LaneRow._make, connection.rows(QUERIES["lanes"], (lanes,))):
+        lane = row if _is_lane(row) else _lane_of_tasks(connection, row.id) or row
+        if is_whole(lane, lane.capabilities):
+            snapshot.lanes.append(lane)
+        if lane is not row or not is_whole(lane, lane.capabilities):
+            snapshot.damaged.append("lane " + str(row.id))
     snapshot.owner_queued = dict(connection.rows(QUERIES["owners"]))
     # One more than asked for tells whether there are more.
     first = queued_records(connection.rows(QUERIES["wakes"], (-1, "", wakes + 1)))
     snapshot.wakes = first[:wakes]
     snapshot.wakes_complete = len(first) <= wakes
+
+
+def _is_lane(row: LaneRow) -> bool:
+    """Whether a lane's row is what was stored: its id is a hash of the rest."""
+    try:
+        return lane_id_of(frozenset(json.loads(row.capabilities)), row.group_name, row.pin) == row.id
+    except (ValueError, TypeError):
+        return False
+
+
+def _lane_of_tasks(connection: Connection, lane: int) -> LaneRow | None:
+    """A lane as its queued tasks tell of it."""
+    rows = map(LaneRow._make, connection.rows(QUERIES["lane_of_tasks"], (lane, _LANE_TASKS)))
+    return next((row for row in rows if _is_lane(row)), None)
 
 
 def _read_runs(connection: Connection, snapshot: Snapshot) -> None:
@@ -50,7 +77,7 @@ def _read_runs(connection: Connection, snapshot: Snapshot) -> None:
         if run.linger_until is not None:
             snapshot.lingering.append(run)
         elif row[_RUN] is not None:
-            snapshot.runs.append(Record(TaskRow._make(row[_RUN:]), None, run))
+            snapshot.runs.append(running_record(run, row[_RUN:]))
 
 
 def _read_time(connection: Connection, snapshot: Snapshot) -> None:
@@ -62,9 +89,11 @@ def _read_time(connection: Connection, snapshot: Snapshot) -> None:
 
 def sweep(connection: Connection, ended_before: int, keys_before: int, most: int) -> int:
     """Remove at most `most` tasks that ended before a time with all that is theirs, and as many expired keys."""
-    tasks = [_Swept._make(row) for row in connection.rows(QUERIES["ended_before"], (ended_before, most))]
+    rows = connection.rows(QUERIES["ended_before"], (ended_before, most))
+    # A row whose id cannot be read is found by none, one with a status that there is not is counted by none: they stay.
+    tasks = [task for task in map(_Swept._make, rows) if not isinstance(task.id, Damaged) and task.status in _COUNTERS]
     ids = [(task.id,) for task in tasks]
-    tags = [(tag, task.id) for task in tasks if task.tags is not None for tag in json.loads(task.tags)]
+    tags = [(tag, task.id) for task in tasks for tag in _words(task.tags)]
     connection.change_each(QUERIES["tag_delete"], tags)
     for name in ("payload_delete", "result_delete", "attempts_delete", "failed_delete", "task_delete"):
         connection.change_each(QUERIES[name], ids)
@@ -77,6 +106,14 @@ def sweep(connection: Connection, ended_before: int, keys_before: int, most: int
 def forget(connection: Connection, keep: Keep) -> int:
     """Remove figures that are kept no longer, a bite of each kind; the size of the largest."""
     return max(connection.change(QUERIES[name], values) for name, values in forgetting(keep))
+
+
+def _words(text: str | None) -> list[str]:
+    """Stored JSON text of a list of words; nothing where it cannot be read: they stay in the index, of no task."""
+    try:
+        return [] if text is None else json.loads(text)
+    except ValueError:
+        return []
 
 
 class _Swept(NamedTuple):

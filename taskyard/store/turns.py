@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Writes
 from taskyard.engine.rows import AttemptRow, KeyRow
 from taskyard.store.connection import Connection
+from taskyard.store.damage import Damaged, readable
 from taskyard.store.queries import QUERIES
 from taskyard.store.records import queued_records, records
 
@@ -94,7 +95,7 @@ def read(connection: Connection, plan: Plan) -> Receipt:
     if plan.wakes is not None:
         receipt.wakes = queued_records(connection.rows(QUERIES["wakes"], plan.wakes))
     if plan.payloads:
-        receipt.payloads = dict(connection.rows(QUERIES["payloads"], (id_list(plan.payloads),)))
+        receipt.payloads = readable(connection.rows(QUERIES["payloads"], (id_list(plan.payloads),)))
     return receipt
 
 
@@ -106,8 +107,14 @@ def look_up(connection: Connection, ask: Lookup) -> Found:
         found.tasks = {record.task.id: record for record in records(rows)}
     if ask.keys:
         rows = connection.rows(QUERIES["keys"], (json.dumps(ask.keys, ensure_ascii=False),))
-        found.keys = {(row[0], row[1]): KeyRow._make(row) for row in rows}
+        found.keys = {(row[0], row[1]): _key(row) for row in rows}
     return found
+
+
+def _key(row: Sequence[Any]) -> KeyRow:
+    """A key whose row cannot be read is one that no body fits any more: better refused than one task made twice."""
+    key = KeyRow._make(row)
+    return key._replace(hash="") if any(isinstance(value, Damaged) for value in row) else key
 
 
 def id_list(ids: list[str] | Iterator[str]) -> str:

@@ -105,6 +105,33 @@ def test_a_sound_database_has_no_faults_and_is_counted(yard):
 
 # For each rule what breaks it, as SQL; a number stands for that task's id.
 BREAKS = {
+    "check_bodies": [
+        *(
+            f"UPDATE {table} SET body = {body} WHERE task_id = '{{3}}'"
+            for table in ("payload", "result")
+            for body in ("""CAST(x'7b226e223a22ff227d' AS TEXT)""", "'{'")
+        ),
+    ],
+    "check_json": [
+        """UPDATE task SET tags = '["' WHERE id = '{1}'""",
+        "UPDATE task SET metadata = 'words' WHERE id = '{3}'",
+        "UPDATE server SET averages = '' WHERE id = 's1'",
+        "UPDATE lane SET capabilities = '['",
+    ],
+    "check_text": [
+        *(
+            f"UPDATE {table} SET {column} = CAST(x'61ff' AS TEXT)"
+            for table, column in (
+                ("task", "message"),
+                ("queue", "last_server"),
+                ("run", "node"),
+                ("attempt", "error"),
+                ("server", "name"),
+                ("series", "waits"),
+            )
+        ),
+    ],
+    "check_words": ["UPDATE queue SET last_outcome = 'lose'", "UPDATE server SET state = 'onlinf'"],
     "check_adrift": [
         "DELETE FROM queue",
         "INSERT INTO run SELECT '{1}', attempt, server_id, node, 7, avoid, failures, lost, deadline, started_at, "

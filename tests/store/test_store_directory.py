@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskyard.store import schema, sqlite
+from taskyard.store.connection import Connection
 from taskyard.store.port import Unusable
 from taskyard.store.queries import load_migrations
 from taskyard.store.schema import APPLICATION
@@ -337,7 +338,30 @@ def test_the_wal_is_cut_once_no_reader_holds_it(data, monkeypatch):
         for number in range(1, 64):
             store.commit(plan(settings=[("a", str(number) * 30_000)]))
         assert store.sizes()["wal"] > 1 << 20
-    for number in range(64):
-        store.commit(plan(settings=[("a", str(number))]))
+        waited = store._trim_at
+        assert waited > 0
+    store._trim_at = 0
+    store.commit(plan(settings=[("a", "last")]))
     assert store.sizes()["wal"] < 1 << 20
+    store.close()
+
+
+def test_a_wal_that_cannot_be_cut_refuses_no_commit(data, monkeypatch):
+    """The disk fails while the WAL is cut: what was committed before stays so, and is not done again."""
+    pragma = Connection._pragma
+    struck = []
+
+    def failing(connection, statement):
+        if "TRUNCATE" in statement:
+            struck.append(statement)
+            raise sqlite3.OperationalError("database or disk is full")
+        return pragma(connection, statement)
+
+    monkeypatch.setattr(sqlite, "WAL_MOST_BYTES", 0)
+    monkeypatch.setattr(Connection, "_pragma", failing)
+    store = SqliteStore(data)
+    store.commit(plan(settings=[("a", "1")]))
+    assert struck
+    assert store.recover(1).settings["a"] == "1"
+    store.check()
     store.close()

@@ -76,7 +76,7 @@ def test_a_whole_task_is_all_that_is_its(store):
     ended(store, 1, attempts=3)
     ended(store, 2, resubmit_of=tid(1))
     whole = store.whole_task(tid(1), "ann")
-    assert whole == (store.task(tid(1), "ann"), store.history(tid(1)), "1", None, tid(2))
+    assert whole == (store.task(tid(1), "ann"), store.history(tid(1)), "1", None, tid(2), ())
     assert store.whole_task(tid(1), None, payload=True) == whole._replace(payload="{}")
     assert store.whole_task(tid(1), "bob") is None
     assert store.whole_task(tid(7), None) is None
@@ -84,7 +84,7 @@ def test_a_whole_task_is_all_that_is_its(store):
     purged = store.whole_task(tid(1), None, payload=True)
     assert (purged.record.task.purged, purged.result, purged.payload) == (1, None, None)
     queued(store, 3)
-    assert store.whole_task(tid(3), None, payload=True)[1:] == ([], None, '{"n":3}', None)
+    assert store.whole_task(tid(3), None, payload=True)[1:] == ([], None, '{"n":3}', None, ())
 
 
 def test_a_whole_task_is_read_at_one_moment(store):
@@ -94,7 +94,7 @@ def test_a_whole_task_is_read_at_one_moment(store):
 
     def read():
         while not done.is_set():
-            record, history, result, _, _ = store.whole_task(tid(1), None)
+            record, history, result, *_ = store.whole_task(tid(1), None)
             seen.append(record.queue is None)
             attempts = record.task.attempts if record.queue is None else record.queue.attempts
             expected = str(attempts) if record.queue is None else None

@@ -153,7 +153,7 @@ class Desk:
 
     def status(self, task_id: str) -> Status:
         """As the store has it."""
-        task, queue, run = self.record(task_id)
+        task, queue, run, _ = self.record(task_id)
         if queue is not None:
             return Status.PENDING
         return Status.PROCESSING if run is not None else Status(task.status)

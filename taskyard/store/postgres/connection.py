@@ -38,6 +38,21 @@ _FENCED: Final = "TY001"
 _MOVED: Final = "TY003"
 # Values that are refused: data exceptions, constraints, limits of the program (an index entry that is too long).
 _DATA_CLASSES: Final = ("22", "23", "54")
+# What the server's errors mean, by how their codes begin. Its own words may quote what is stored, or name its users.
+_MEANINGS: Final = (
+    ("25006", "it takes no writes"),
+    ("28", "it does not let this user in"),
+    ("40", "the transaction met another one"),
+    ("42501", "its user may not do this"),
+    ("53100", "its disk is full"),
+    ("53", "it is short of room or connections"),
+    ("55P03", "what is needed is locked"),
+    ("57014", "it took too long"),
+    ("57P", "it is shutting down or starting"),
+    ("58", "its system has failed"),
+    ("XX001", "it is damaged: restore it from a backup"),
+    ("XX002", "it is damaged: restore it from a backup"),
+)
 _WHERE: Final = re.compile(r"(connection failed: )?connection to server (at|on) .*? failed: |^connection failed: ")
 # The error of a commit, the end of its answers, and the Sync's answer.
 _RESULTS_OF_AN_END: Final = 3
@@ -66,31 +81,48 @@ def open_plainly(url: str) -> psycopg.Connection[tuple[Any, ...]]:
         values = {**_DEFAULTS, **conninfo_to_dict(url), "client_encoding": "utf8"}
         return psycopg.connect(**values, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]
     except psycopg.Error as error:
-        raise StoreError("the database cannot be reached (" + first_line(error) + ")") from error
+        raise StoreError("the database cannot be reached", first_line(error)) from error
 
 
 def first_line(error: BaseException) -> str:
-    """An error in one line, without where the server is: clients of the API may read this."""
+    """An error in one line, without where the server is and without details, which quote values: for logs."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return _WHERE.sub("", line)
+
+
+def _meaning(error: Lost | Failed) -> str:
+    """What an error says, in words of ours."""
+    if isinstance(error, Silent):
+        return "no answer in time"
+    if isinstance(error, Lost):
+        return "the connection broke"
+    code = error.sqlstate
+    return next((words for start, words in _MEANINGS if code.startswith(start)), "PostgreSQL reports " + code)
+
+
+def _detail(error: Lost | Failed) -> str:
+    """What a log may say of it: of a refused value no word of the server's, for it may be quoted there."""
+    if isinstance(error, Failed):
+        return error.sqlstate if error.sqlstate.startswith(_DATA_CLASSES) else error.sqlstate + " " + str(error)
+    return str(error)
 
 
 def read_failure(error: Lost | Failed) -> StoreError:
     """What a failed read means."""
     if isinstance(error, Failed) and error.sqlstate.startswith(_DATA_CLASSES):
-        return BadData("the store refuses a value (" + str(error) + ")")
-    return StoreError("the database cannot be read (" + str(error) + ")")
+        return BadData("the store refuses a value", _detail(error))
+    return StoreError("the database cannot be read (" + _meaning(error) + ")", _detail(error))
 
 
 def write_failure(error: Lost | Failed) -> StoreError:
     """What a failed commit means."""
     if isinstance(error, Failed) and error.sqlstate.startswith(_DATA_CLASSES):
-        return BadData("the store refuses a value (" + str(error) + ")")
+        return BadData("the store refuses a value", _detail(error))
     if isinstance(error, Failed) and error.sqlstate == _FENCED:
         return OutcomeUnknown(str(error))
     if isinstance(error, Failed) and error.sqlstate == _MOVED:
         return StoreError(str(error))
-    return OutcomeUnknown("the database cannot be written (" + str(error) + ")")
+    return OutcomeUnknown("the database cannot be written (" + _meaning(error) + ")", _detail(error))
 
 
 class Connection:

@@ -40,7 +40,7 @@ class Days:
             minutes.update(task_id[_MINUTE] for _, task_id in writes.tags)
             return self._days(minutes - self._minutes) if minutes - self._minutes else set()
         except (TypeError, ValueError) as error:
-            raise BadData("the store refuses the id of a task (" + str(error) + ")") from error
+            raise BadData("the store refuses the id of a task", type(error).__name__) from error
 
     def _days(self, minutes: set[str]) -> set[int]:
         first = [int(minute, 16) * _MINUTE_MS for minute in minutes]

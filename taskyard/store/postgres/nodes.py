@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from taskyard.engine.plan import Writes
 from taskyard.engine.rows import EndedTask, KeyRow, Record
+from taskyard.store.damage import is_sound
 from taskyard.store.nodes import KeyTaken, Letter, Line, Lines, NodeRow, Seen, Standing
 from taskyard.store.port import BadData
 from taskyard.store.postgres import turns
@@ -154,8 +155,9 @@ class Nodes:
         return [Letter._make(row) for row in self._change(self._reads, calls if after else calls[1:])[-1]]
 
     def payloads(self, ids: Sequence[str], most_bytes: int) -> dict[str, str | None]:
-        """The payloads of the first of these tasks."""
-        return dict(self._read(self._reads, lambda: Call(QUERIES["first_payloads"].sql, _page(ids, most_bytes))))
+        """The payloads of the first of these tasks; `None` for one that is gone or cannot be read."""
+        rows = self._read(self._reads, lambda: Call(QUERIES["first_payloads"].sql, _page(ids, most_bytes)))
+        return {task_id: body if is_sound(body) else None for task_id, body in rows}
 
     def standings(self, ids: Sequence[str]) -> list[Standing]:
         """How tasks stand."""
@@ -173,14 +175,14 @@ class Nodes:
         except (Lost, Failed) as error:
             raise read_failure(error) from error
         except (TypeError, AttributeError, ValueError) as error:
-            raise BadData("the store refuses a value (" + str(error) + ")") from error
+            raise BadData("the store refuses a value", type(error).__name__) from error
 
     def _change(self, channel: Channel, calls: Sequence[Call]) -> list[list[Any]]:
         try:
             return channel.exchange(calls)
         except (Lost, Failed) as error:
             if isinstance(error, Failed) and error.sqlstate == _KEY_TAKEN:
-                raise KeyTaken(str(error)) from error
+                raise KeyTaken("an idempotency key is taken") from error
             raise write_failure(error) from error
 
 

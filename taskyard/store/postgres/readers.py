@@ -100,7 +100,7 @@ class Readers:
         except (Lost, Failed) as error:
             raise read_failure(error) from error
         except ValueError as error:
-            raise BadData("the store refuses a value (" + str(error) + ")") from error
+            raise BadData("the store refuses a value", type(error).__name__) from error
         finally:
             self._give_back(connection)
 

@@ -13,8 +13,16 @@ from typing import Any, Final
 from taskyard.engine.plan import Found, Lookup, Plan, Receipt, Snapshot
 from taskyard.engine.rows import AttemptRow, AuditRow, Record, StatRow
 from taskyard.store.figures import Figures, Keep, forgetting
-from taskyard.store.listing import list_tasks
-from taskyard.store.port import NotDeciding, OutcomeUnknown, Page, Purged, StoreError, TaskQuery, WholeTask
+from taskyard.store.listing import list_tasks, whole_of
+from taskyard.store.port import (
+    NotDeciding,
+    OutcomeUnknown,
+    Page,
+    Purged,
+    StoreError,
+    TaskQuery,
+    WholeTask,
+)
 from taskyard.store.postgres import schema, turns
 from taskyard.store.postgres.connection import Connection, Failed, Lost, read_failure, write_failure
 from taskyard.store.postgres.days import Days
@@ -175,8 +183,9 @@ class PostgresStore:
         try:
             yield
         except (Lost, Failed) as error:
-            self._failure = str(error)
-            raise read_failure(error) from error
+            failure = read_failure(error)
+            self._failure = str(failure)
+            raise failure from error
 
     # --- reads for the API -------------------------------------------------------------------------------------------
 
@@ -200,7 +209,8 @@ class PostgresStore:
                 if owner is None
                 else state.rows("resubmitted_by", (task_id, owner))
             )
-            return WholeTask(found[0], history, result, sent, str(repeated[0][0]) if repeated else None)
+            repetition = str(repeated[0][0]) if repeated else None
+            return whole_of(found[0], history, result, sent, repetition)
 
         return self._readers.state(read)
 

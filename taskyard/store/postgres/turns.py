@@ -85,7 +85,7 @@ def write_calls(writes: Writes) -> list[Call]:
             *_calls(_AFTER, writes),
         ]
     except (TypeError, AttributeError, ValueError) as error:  # `UnicodeEncodeError` is one of the last
-        raise BadData("the store refuses a value (" + str(error) + ")") from error
+        raise BadData("the store refuses a value", type(error).__name__) from error
 
 
 def post_calls(post: Post | None) -> list[Call]:
@@ -101,7 +101,7 @@ def post_calls(post: Post | None) -> list[Call]:
     try:
         return [QUERIES[name].of(rows) for name, rows in steps.items() if rows]
     except (TypeError, AttributeError, ValueError) as error:
-        raise BadData("the store refuses a value (" + str(error) + ")") from error
+        raise BadData("the store refuses a value", type(error).__name__) from error
 
 
 def _calls(steps: Sequence[_Step], writes: Writes) -> Iterator[Call]:
@@ -163,7 +163,7 @@ def lookup_calls(ask: Lookup) -> list[Call]:
         if ask.keys:
             calls.append(QUERIES["keys"].of(ask.keys))
     except (TypeError, AttributeError, ValueError) as error:
-        raise BadData("the store refuses a value (" + str(error) + ")") from error
+        raise BadData("the store refuses a value", type(error).__name__) from error
     return calls
 
 

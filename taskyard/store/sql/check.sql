@@ -1,6 +1,84 @@
 -- What `taskyard check` asks: each statement finds rows that contradict others, and counters that contradict rows. None
 -- of them has anything in common with the statements that write; each takes how many to give.
 
+-- check_bodies --
+-- Payloads and results are JSON in UTF-8.
+SELECT b.name || ' of ' || b.task_id FROM (
+    SELECT 'payload' AS name, p.task_id, p.body FROM payload AS p
+    UNION ALL SELECT 'result', r.task_id, r.body FROM result AS r
+) AS b
+WHERE NOT is_text(CAST(b.body AS BLOB)) OR NOT json_valid(b.body)
+LIMIT ?;
+
+-- check_json --
+-- Lists and objects are JSON.
+SELECT j.place FROM (
+    SELECT 'capabilities of ' || t.id AS place, t.capabilities AS body FROM task AS t
+    UNION ALL SELECT 'tags of ' || t.id, t.tags FROM task AS t WHERE t.tags IS NOT NULL
+    UNION ALL SELECT 'metadata of ' || t.id, t.metadata FROM task AS t WHERE t.metadata IS NOT NULL
+    UNION ALL SELECT 'lane ' || l.id, l.capabilities FROM lane AS l
+    UNION ALL SELECT 'capabilities of server ' || s.id, s.capabilities FROM server AS s
+    UNION ALL SELECT 'groups of server ' || s.id, s.groups FROM server AS s
+    UNION ALL SELECT 'averages of server ' || s.id, s.averages FROM server AS s
+    UNION ALL SELECT 'minutes of failures ' || f.id, f.minutes FROM failure_group AS f
+    UNION ALL SELECT 'servers of failures ' || f.id, f.servers FROM failure_group AS f
+    UNION ALL SELECT 'samples of failures ' || f.id, f.samples FROM failure_group AS f
+    UNION ALL SELECT 'outcomes at server ' || s.server_id, s.outcomes FROM server_load AS s
+) AS j
+WHERE NOT json_valid(j.body)
+LIMIT ?;
+
+-- check_text --
+-- All text but payloads and results is UTF-8.
+SELECT x.place FROM (
+    SELECT t.id AS place, t.id || ' ' || t.owner || ' ' || t.type || ' ' || t.capabilities || ' ' || t.group_name || ' '
+        || t.pin || ' ' || coalesce(t.tags, '') || ' ' || coalesce(t.metadata, '') || ' ' || coalesce(t.resubmit_of, '')
+        || ' ' || coalesce(t.traceparent, '') || ' ' || coalesce(t.server_id, '') || ' ' || coalesce(t.error, '') || ' '
+        || coalesce(t.error_code, '') || ' ' || coalesce(t.error_details, '') || ' ' || coalesce(t.result_metadata, '')
+        || ' ' || coalesce(t.message, '') AS body FROM task AS t
+    UNION ALL SELECT 'queue: ' || q.task_id, q.task_id || ' ' || q.owner || ' ' || q.limit_key || ' ' || q.avoid || ' '
+        || q.last_server || ' ' || coalesce(q.last_outcome, '') FROM queue AS q
+    UNION ALL SELECT 'run: ' || r.task_id, r.task_id || ' ' || r.server_id || ' ' || r.node || ' ' || r.avoid || ' '
+        || coalesce(r.message, '') FROM run AS r
+    UNION ALL SELECT 'history: ' || a.task_id, a.task_id || ' ' || a.server_id || ' ' || a.outcome || ' '
+        || coalesce(a.error, '') || ' ' || coalesce(a.metadata, '') FROM attempt AS a
+    UNION ALL SELECT 'tag of ' || g.task_id, g.tag || ' ' || g.task_id FROM task_tag AS g
+    UNION ALL SELECT 'group of failures of ' || f.task_id, f.task_id || ' ' || f.failure FROM failed_task AS f
+    UNION ALL SELECT 'lane ' || l.id, l.capabilities || ' ' || l.group_name || ' ' || l.pin FROM lane AS l
+    UNION ALL SELECT 'server ' || s.id, s.id || ' ' || s.name || ' ' || s.owner || ' ' || s.predict || ' ' || s.health_url
+        || ' ' || coalesce(s.metrics_url, '') || ' ' || coalesce(s.cancel_url, '') || ' ' || coalesce(s.api_key, '')
+        || ' ' || s.capabilities || ' ' || s.groups || ' ' || coalesce(s.maintenance_reason, '') || ' ' || s.state || ' '
+        || s.averages FROM server AS s
+    UNION ALL SELECT 'key ' || i.key, i.owner || ' ' || i.key || ' ' || i.hash || ' ' || i.task_id FROM idempotency AS i
+    UNION ALL SELECT 'setting ' || s.name, s.name || ' ' || s.value FROM setting AS s
+    UNION ALL SELECT 'audit ' || a.id, a.who || ' ' || a.action || ' ' || a.target || ' ' || coalesce(a.details, '')
+        FROM audit AS a
+    UNION ALL SELECT 'counters of ' || c.scope || ' ' || c.key, c.scope || ' ' || c.key FROM stats_hour AS c
+    UNION ALL SELECT 'figures at ' || s.at, s.waits || ' ' || s.runs FROM series AS s
+    UNION ALL SELECT 'failures ' || f.id, f.owner || ' ' || f.id || ' ' || f.type || ' ' || f.outcome || ' '
+        || coalesce(f.error_code, '') || ' ' || f.error || ' ' || f.minutes || ' ' || f.servers || ' ' || f.samples
+        FROM failure_group AS f
+    UNION ALL SELECT 'health of ' || h.server_id, h.server_id || ' ' || h.status || ' ' || coalesce(h.reason, '')
+        FROM server_health AS h
+    UNION ALL SELECT 'load of ' || l.server_id, l.server_id || ' ' || l.outcomes FROM server_load AS l
+    UNION ALL SELECT 'facet ' || f.value, f.field || ' ' || f.owner || ' ' || f.value FROM facet AS f
+) AS x
+WHERE NOT is_text(CAST(x.body AS BLOB))
+LIMIT ?;
+
+-- check_words --
+-- States and outcomes are words that there are.
+SELECT w.place FROM (
+    SELECT q.task_id AS place, q.last_outcome AS word FROM queue AS q WHERE q.last_outcome IS NOT NULL
+    UNION ALL SELECT a.task_id, a.outcome FROM attempt AS a
+) AS w
+WHERE w.word NOT IN (
+    'completed', 'failed', 'timeout', 'declined', 'unreached', 'misconfigured', 'lost', 'cancelled'
+)
+UNION ALL
+SELECT 'server ' || s.id FROM server AS s WHERE s.state NOT IN ('initializing', 'online', 'degraded', 'offline')
+LIMIT ?;
+
 -- check_adrift --
 -- A task that has not ended waits or runs, and not both.
 SELECT t.id FROM task AS t

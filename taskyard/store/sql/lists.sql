@@ -76,4 +76,5 @@ SELECT t.type FROM task AS t WHERE t.type > ? ORDER BY t.type LIMIT 1;
 
 -- lanes_with --
 -- The lanes that require a capability.
-SELECT DISTINCT l.id FROM lane AS l JOIN json_each(l.capabilities) AS c ON c.value = ?;
+SELECT DISTINCT l.id FROM lane AS l
+JOIN json_each(CASE WHEN json_valid(l.capabilities) THEN l.capabilities ELSE '[]' END) AS c ON c.value = ?;

@@ -31,6 +31,11 @@ SELECT q.owner, count(*) FROM queue AS q GROUP BY q.owner;
 -- A list of lanes.
 SELECT l.* FROM json_each(?) AS j JOIN lane AS l ON l.id = j.value;
 
+-- lane_of_tasks --
+-- A lane as the tasks that wait in it tell of it.
+SELECT q.lane, t.capabilities, t.group_name, t.pin
+FROM queue AS q JOIN task AS t ON t.id = q.task_id WHERE q.lane = ? LIMIT ?;
+
 -- runs --
 -- All attempts that hold a slot; the tasks of those that were given up may be gone.
 SELECT r.*, t.* FROM run AS r LEFT JOIN task AS t ON t.id = r.task_id AND r.linger_until IS NULL;

@@ -164,7 +164,7 @@ def test_a_store_that_can_be_read_but_not_written_is_away(monkeypatch: pytest.Mo
         assert [type(answer) for answer in refused] == [Unavailable] * 3
         reasons: set[str | None] = set()
         await until(lambda: reasons.add(house.node.not_ready()) is not None or len(tries) > before + 2, 10)
-        assert reasons == {"the store is away: the database cannot be written (database is locked)"}
+        assert reasons == {"the store is away: the database cannot be written (another process has locked it)"}
         other.close()
         await until(lambda: house.node.not_ready() is None, 10)
         await house.register(backend)

@@ -73,7 +73,7 @@ def test_what_a_dead_node_was_sending_is_lost_and_what_was_accepted_waits_on(des
 def test_a_task_that_another_node_stored_gets_its_place_and_is_sent_with_its_payload(desk: Desk) -> None:
     desk.server("s1")
     fact = stored(desk)
-    assert desk.record(fact.spec.id)[1:] == (None, None)
+    assert desk.record(fact.spec.id)[1:3] == (None, None)
     desk.take(fact)
     assert desk.dispatched() == [(fact.spec.id, 1, "s1")]
     assert desk.bodies[fact.spec.id, 1] == '{"n":2}'
