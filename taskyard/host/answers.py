@@ -6,7 +6,6 @@ The table of outcomes is `domain.outcomes`; this module only reads what the tabl
 from __future__ import annotations
 
 import email.utils
-import time
 
 import msgspec
 
@@ -44,7 +43,7 @@ def read_reply(task_id: str, attempt: int, reply: Reply, *, server_is_async: boo
             http_status=status,
             responded_at=responded_at,
         )
-    pause = _pause(reply, members)
+    pause = _pause(reply, members, responded_at)
     verdict = judge(
         status,
         _text(members.get("status")),
@@ -144,8 +143,8 @@ def _result(text: str, members: dict[str, msgspec.Raw], reply: Reply) -> str:
     return text.strip() or "null"
 
 
-def _pause(reply: Reply, members: dict[str, msgspec.Raw]) -> int | None:
-    """The wait that the answer asks for, in ms, from the header (seconds or a date) or the body (seconds)."""
+def _pause(reply: Reply, members: dict[str, msgspec.Raw], now: int) -> int | None:
+    """The ms from `now` (int ms) on for which the answer asks to wait: a header (seconds or a date) or its body."""
     if reply.status not in (429, 503):
         return None
     header = (reply.retry_after or "").strip()
@@ -154,7 +153,7 @@ def _pause(reply: Reply, members: dict[str, msgspec.Raw]) -> int | None:
     if header:
         try:
             moment = email.utils.parsedate_to_datetime(header)
-            return max(0, int((moment.timestamp() - time.time()) * 1000))
+            return max(0, int(moment.timestamp() * 1000) - now)
         except (ValueError, OverflowError):
             pass
     for name in ("retry_after", "retryAfter"):

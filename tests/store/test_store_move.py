@@ -163,11 +163,14 @@ def test_two_moves_do_not_mix(filled, tmp_path, server):
         fill(store)
     with pytest.raises(Unusable, match="another move into it was begun, from sqlite://"):
         other.move()
-    elsewhere = Place(filled.path, server.url(server.database()))
-    with pytest.raises(Unusable, match=r"a move of it to postgresql://.* was begun"):
-        elsewhere.move()
-    with pytest.raises(Unusable, match=r"a move of it to postgresql://.* was begun"):
-        elsewhere.give_up()
+    with psycopg.connect(filled.url) as database:
+        database.execute("CREATE SCHEMA beside")
+    for url in (server.url(server.database()), filled.url + "?options=-csearch_path%3Dbeside"):
+        elsewhere = Place(filled.path, url)
+        with pytest.raises(Unusable, match=r"a move of it to postgresql://.* was begun"):
+            elsewhere.move()
+        with pytest.raises(Unusable, match=r"a move of it to postgresql://.* was begun"):
+            elsewhere.give_up()
     filled.move()
     assert filled.startable() == ["server"]
 

@@ -55,10 +55,11 @@ class Server:
 
     @property
     def shown(self) -> str:
-        """The database in words, without its password."""
+        """The database in words, without its password; with the options that may choose the schema."""
         given = conninfo_to_dict(self._url)
         place = str(given.get("host", "")) + (":" + str(given["port"]) if "port" in given else "")
-        return "postgresql://" + place + "/" + str(given.get("dbname", ""))
+        options = "?options=" + str(given["options"]) if "options" in given else ""
+        return "postgresql://" + place + "/" + str(given.get("dbname", "")) + options
 
     def mark(self) -> Mark | None:
         """The mark of a move."""
