@@ -16,10 +16,14 @@ _LANES_MOST = 10
 
 
 class State:
-    """What was told last of each topic, the fleet's rows put together from its changes. `now` is the node's time."""
+    """What was told last of each topic, the fleet's rows put together from its changes. `now` is the node's time.
+
+    `stale`: as of when all that is, where the node cannot know what happens now.
+    """
 
     def __init__(self) -> None:
         self.now = int(time.time() * 1000)
+        self.stale: int | None = None
         self.overview: dict[str, Any] = {}
         self.lanes: dict[str, Any] = {"lanes": [], "other": {"lanes": 0, "queued": 0}}
         self.attention: dict[str, Any] = {"attention": [], "more": 0}
@@ -28,6 +32,8 @@ class State:
     def take(self, name: str, data: dict[str, Any]) -> None:
         """An event."""
         self.now = data["now"]
+        if name in ("snapshot", "stale"):
+            self.stale = data.get("since")
         if name == "snapshot":
             for topic in ("overview", "lanes", "attention", "fleet"):
                 if topic in data:
@@ -55,12 +61,14 @@ class State:
             parts.append(f"oldest {show.span(self.now - self.overview['oldest'])}")
         rates = ((name, point.get(name)) for name in ("submitted", "completed", "failed"))
         parts += [f"{rate}/s {name}" for name, rate in rates if rate is not None]
+        if self.stale is not None:
+            parts.append(f"as of {show.span(self.now - self.stale)} ago: the node cannot know what happens now")
         return ", ".join(parts)
 
 
 def lines(name: str, state: State) -> Iterator[str]:
     """What is told in lines after an event: how things stand each time, and what else it was about."""
-    if name in ("snapshot", "overview"):
+    if name in ("snapshot", "overview", "stale"):
         yield state.headline()
     if name in ("snapshot", "lanes"):
         for lane in state.lanes["lanes"][:_LANES_MOST]:
