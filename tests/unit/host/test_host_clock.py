@@ -1,6 +1,10 @@
 """A node among others goes by the database's clock, however wrong its machine's is."""
 
+from email.utils import formatdate
+
+from taskyard.host.answers import read_reply
 from taskyard.host.clock import Clock
+from taskyard.host.transport.port import Reply
 
 MINUTE = 60_000
 
@@ -27,3 +31,12 @@ def test_clocks_that_are_minutes_apart_tell_the_databases_time() -> None:
         assert machine.clock.now() == 1_900_000_001_500
         machine.clock.not_before(1_900_000_001_700)
         assert machine.clock.now() == 1_900_000_001_700
+
+
+def test_a_date_in_retry_after_is_judged_by_the_nodes_clock() -> None:
+    now = 1_900_000_000_000
+    date = formatdate(now / 1000 + 30, usegmt=True)
+    reply = Reply(
+        status=503, content_type="", content_encoding="", retry_after=date, body=b"", connect_ms=0, head_ms=1
+    )  # fmt: skip
+    assert read_reply("t", 1, reply, server_is_async=False, responded_at=now).pause_ms == 30_000
