@@ -17,7 +17,7 @@ PREFIX ?=
 # Tests share two cores with the processes they start; while some wait, others work. Each takes from the others when it
 # has nothing left to do, so that all end together.
 WORKERS ?= 3
-# How many seeds make simulate runs, from SEED (1) on.
+# How many seeds make simulate runs, from SEED (1) on; with NODES=3 so many nodes share one database.
 SEEDS ?= 200
 # How long make torture takes, and by which schedule; without a SEED by another one each time.
 MINUTES ?= 5
@@ -72,8 +72,8 @@ test: test-venv tools lint ## everything: lint, types, contracts, all tests
 test-quick: test-venv ## the tests of pure code: seconds
 	$(BIN)/pytest tests/unit
 
-simulate: test-venv ## every fault in virtual time, judged; what breaks is shrunk (SEEDS=200 SEED=1)
-	@$(BIN)/python -m taskyard.prove.simulation --seed $(or $(SEED),1) --seeds $(SEEDS)
+simulate: test-venv ## every fault in virtual time, judged; what breaks is shrunk (SEEDS=200 SEED=1 NODES=3)
+	@$(BIN)/python -m taskyard.prove.simulation --seed $(or $(SEED),1) --seeds $(SEEDS) $(if $(NODES),--nodes $(NODES) --tasks 60)
 
 torture: test-venv ## a node killed, frozen, starved and cut off under load, and judged (MINUTES=5 SEED=7)
 	@$(BIN)/python -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

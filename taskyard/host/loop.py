@@ -94,11 +94,12 @@ class TurnLoop:
 
         Raises the store's other errors.
         """
+        # What is told of this node meanwhile is told of an empty memory.
+        self.engine, _ = recover(Snapshot(), self._limits, self._node, self._clock.now(), self._rng)
         try:
             await self._recover()
         except NotDeciding as error:
             self._wait_for_turn(str(error))
-            self.engine, _ = recover(Snapshot(), self._limits, self._node, self._clock.now(), self._rng)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:

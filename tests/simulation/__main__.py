@@ -4,13 +4,13 @@ import argparse
 import sys
 
 from taskyard.prove.simulation.__main__ import main
-from tests.simulation.mutants import MUTANTS, applied
+from tests.simulation.mutants import MUTANTS, NODES, applied
 
 
 def mutated() -> int:
     """Run the seeds that the arguments name with a mutant on; 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__, add_help=False)
-    parser.add_argument("--mutant", choices=sorted(MUTANTS), required=True)
+    parser.add_argument("--mutant", choices=sorted(MUTANTS | NODES), required=True)
     asked, rest = parser.parse_known_args()
     with applied(asked.mutant):
         # Another process would not have it on.

@@ -14,6 +14,8 @@ Swap = Callable[[Any, str, Any], None]
 Mutant = Callable[[Swap], None]
 
 MUTANTS: dict[str, Mutant] = {}
+NODES: dict[str, Mutant] = {}  # those that show only where there are several nodes
+FOCUS: dict[str, dict[str, Any]] = {}  # mutant of nodes -> what every blow is like where it shows
 ONLY: dict[str, tuple[str, ...]] = {}  # mutant -> the faults without which nothing can find it
 
 
@@ -33,6 +35,22 @@ def found_only_by(*faults: str) -> Callable[[Mutant], Mutant]:
     return register
 
 
+def of_nodes(put_on: Mutant) -> Mutant:
+    """Register a mutant that shows only where there are several nodes."""
+    NODES[put_on.__name__] = put_on
+    return put_on
+
+
+def of_nodes_when(**blow: Any) -> Callable[[Mutant], Mutant]:
+    """Register a mutant that shows where several nodes are struck so, again and again."""
+
+    def register(put_on: Mutant) -> Mutant:
+        FOCUS[put_on.__name__] = blow
+        return of_nodes(put_on)
+
+    return register
+
+
 @contextmanager
 def applied(name: str) -> Iterator[None]:
     """Run with a mutant on. Raises `KeyError` for an unknown name."""
@@ -46,7 +64,7 @@ def applied(name: str) -> Iterator[None]:
             undo.append(partial(setattr, owner, attribute, getattr(owner, attribute)))
             setattr(owner, attribute, value)
 
-    MUTANTS[name](swap)
+    (MUTANTS | NODES)[name](swap)
     try:
         yield
     finally:

@@ -8,11 +8,12 @@ from taskyard.store.connection import Connection
 from taskyard.store.postgres.store import PostgresStore
 from taskyard.store.sqlite import SqliteStore
 from tests.store.moving import Place, fill
+from tests.store.simulated import Simulated
 from tests.store.strict_port import StrictPort
 from tests.support.postgres import cluster, empty
 
 PORTS = {"sqlite": Connection, "strict": StrictPort}
-STORES = [*PORTS, "postgres"]
+STORES = [*PORTS, "postgres", "simulated"]
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +36,11 @@ def make_store(request, tmp_path):
     """Opens the same store again and again; what is left open is closed at the end."""
     opened = []
     url = request.getfixturevalue("database") if request.param == "postgres" else None
+    shared = Simulated(tmp_path / "data") if request.param == "simulated" else None
 
     def make():
+        if shared is not None:
+            return shared.open()
         port = PORTS.get(request.param)
         store = SqliteStore(tmp_path / "data", connect=port) if url is None else PostgresStore(url)
         opened.append(store)
@@ -47,6 +51,8 @@ def make_store(request, tmp_path):
     yield make
     for store in opened:
         store.close()
+    if shared is not None:
+        shared.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from taskyard.domain.outcomes import Outcome
 from taskyard.domain.server import Server
 from taskyard.domain.task import Spec
 from taskyard.engine.facts import Ended, NodeGone, NodesSeen, Submitted
-from taskyard.engine.plan import Dispatch, Plan, Post, Snapshot, SubmitDone, Writes
+from taskyard.engine.plan import Dispatch, Lookup, Plan, Post, Snapshot, SubmitDone, Writes
 from taskyard.engine.recovery import recover
 from taskyard.host.clock import Clock
 from taskyard.host.errors import Overloaded
@@ -36,6 +36,7 @@ from taskyard.store.nodes import KeyTaken, Line, NodeRow
 from taskyard.store.port import NotDeciding, OutcomeUnknown, StoreError, Unusable
 from taskyard.store.postgres.store import PostgresStore
 from tests.store.making import T0, ended_task, key_row, new_task, plan, tid
+from tests.store.simulated import Simulated
 from tests.support import aio
 from tests.support.nodes import until
 from tests.support.postgres import empty
@@ -45,15 +46,17 @@ MUCH = 1 << 20
 KB = 1000
 
 
-@pytest.fixture
-def two(database):
+@pytest.fixture(params=["postgres", "simulated"])
+def two(request, tmp_path):
     """The store of a decider, and that of another node."""
-    empty(database)
     with ExitStack() as stack:
-        made = []
-        for _ in range(2):
-            made.append(PostgresStore(database))
-            stack.callback(made[-1].close)
+        if request.param == "postgres":
+            url = request.getfixturevalue("database")
+            empty(url)
+            made = [stack.enter_context(closing(PostgresStore(url))) for _ in range(2)]
+        else:
+            shared = stack.enter_context(closing(Simulated(tmp_path / "data")))
+            made = [shared.open() for _ in range(2)]
         made[0].recover(1)
         yield made
 
@@ -474,4 +477,8 @@ def test_the_right_to_decide_is_handed_over_at_once_and_what_comes_late_is_not_s
     assert other.epoch > decider.epoch
     with pytest.raises(OutcomeUnknown, match="another node decides"):
         decider.commit(posted(letters=[(other.nodes.id, "k", tid(1), "{}")]))
+    # Nor does it see what the other one has done: that would not fit to what it knows.
+    with pytest.raises(StoreError):
+        decider.lookup(Lookup(tasks=[tid(1)]))
+    assert other.lookup(Lookup(tasks=[tid(1)])).tasks == {}
     assert other.nodes.letters(0, 9, MUCH) == []

@@ -56,6 +56,7 @@ class Mailbox:
         self._poller = Poller("letters", self.read, poll_s, expected=busy)
         self._page = page
         self._after = 0
+        self._void = 0  # how often letters that were read and not carried out have become void
         self._reading = asyncio.Lock()
         self.returning = False  # nothing new is sent: what comes goes back
 
@@ -67,17 +68,44 @@ class Mailbox:
         """End."""
         await self._poller.stop()
 
+    def forget(self) -> None:
+        """This node had been taken for dead: what was written to it before is void, and what is on its way as well."""
+        self._void += 1
+
+    @property
+    def after(self) -> int:
+        """The number of the last letter that was carried out."""
+        return self._after
+
+    def take_over(self, letters: Sequence[Letter]) -> list[Dispatch]:
+        """This node decides from now on, and these were not read: carry them out, but for attempts that it should send.
+
+        Those are returned: that they were not sent is known.
+        """
+        left = [letter for letter in letters if letter.id > self._after]
+        self._carry_out([letter for letter in left if letter.kind != DISPATCH], {})
+        unsent: list[Dispatch] = []
+        for letter in left:
+            self._after = letter.id
+            if letter.kind == DISPATCH:
+                try:
+                    unsent.append(unpack(letter.body)[0])
+                except ValueError as error:
+                    log.error("letter_unreadable", kind=letter.kind, reason=str(error))
+        return unsent
+
     async def read(self) -> int:
         """Carry out the next letters; how many there were. Raises `StoreError`."""
         async with self._reading:
             if not self._may_read():
                 return 0
+            void = self._void
             letters = await self._threads.run(self._store.letters, self._after, BITE, self._page)
             left: Sequence[Letter] = letters
             while left:
                 wanted = [letter.task_id for letter in left if letter.kind == DISPATCH and not self.returning]
                 payloads = await self._threads.run(self._store.payloads, wanted, self._page) if wanted else {}
-                if not self._may_read():
+                if not self._may_read() or void != self._void:
                     return 0  # meanwhile this node decides itself, or was silent for too long
                 left = self._carry_out(left, payloads)
             return len(letters)
@@ -92,7 +120,7 @@ class Mailbox:
                 if letter.kind == DISPATCH:
                     effect, server = unpack(letter.body)
                     if self.returning:
-                        self._tell(_handed_back(effect))
+                        self._tell(handed_back(effect, "the node that should dispatch it was about to stop"))
                         continue
                     effect.payload = payloads[letter.task_id]
                     self._dispatch(effect, server)
@@ -107,10 +135,11 @@ class Mailbox:
         return ()
 
 
-def _handed_back(effect: Dispatch) -> Ended:
+def handed_back(effect: Dispatch, why: str) -> Ended:
+    """What becomes of an attempt that was not sent."""
     return Ended(
         task_id=effect.task_id,
         attempt=effect.attempt,
         outcome=Outcome.DECLINED,
-        error="the node that should dispatch it was about to stop; nothing was sent",
+        error=f"{why}; nothing was sent",
     )

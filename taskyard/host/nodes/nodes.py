@@ -25,18 +25,20 @@ from taskyard.host.nodes.deaths import Deaths
 from taskyard.host.nodes.figures import Figures, decider_figures, figures, view
 from taskyard.host.nodes.intake import Intake
 from taskyard.host.nodes.lines import Lines
-from taskyard.host.nodes.mailbox import Mailbox
+from taskyard.host.nodes.mailbox import Mailbox, handed_back
 from taskyard.host.nodes.membership import Membership
 from taskyard.host.nodes.outgoing import Hands, Outgoing
 from taskyard.host.nodes.threads import Threads
 from taskyard.host.port import Decider, NodeView
 from taskyard.settings import Settings
-from taskyard.store.nodes import NodeRow, Seen, Shared
+from taskyard.store.nodes import Letter, NodeRow, Seen, Shared
 from taskyard.store.port import Store, StoreError
 
 log = structlog.get_logger()
 # Before a node leaves, the decider has had so long to learn of it and assign nothing more.
 LEARNED_S = 1.5
+# Of what is not much: the letters that a node has not read when it becomes the decider.
+ALL = 1 << 30
 
 
 class Nodes:
@@ -65,6 +67,7 @@ class Nodes:
         self._started_at = clock.now()
         self._threads = Threads()
         self._reported: set[tuple[str, int]] = set()
+        self._unread: Sequence[Letter] = ()  # letters to this node, when it got the right to decide
         self._decider_figures = Figures()
         self._lines_lost = True
         self._deposed = False
@@ -147,10 +150,14 @@ class Nodes:
     def recovered(self) -> None:
         """On the writer's thread, after `recover`: what else a decider must know first. Raises `StoreError`."""
         self._reported = self._store.nodes.ends_reported()
+        self._unread = self._store.nodes.letters(self._mailbox.after, ALL, ALL)
 
     def decides(self, snapshot: Snapshot) -> set[tuple[str, int]]:
         """This node has the right to decide: the attempts that others send, or whose ends are on their way."""
         self.deciding = True
+        unsent = self._mailbox.take_over(self._unread)
+        for effect in unsent:
+            self._inbox.adopt(handed_back(effect, "the node that should dispatch it decides now"))
         alive = self.members.alive
         self._deaths.begin(alive, self.members.gone)
         others = {
@@ -158,7 +165,7 @@ class Nodes:
             for record in snapshot.runs
             if record.run is not None and record.run.node in alive
         }
-        return others | self._reported | self.intake.ends
+        return others | self._reported | self.intake.ends | {(effect.task_id, effect.attempt) for effect in unsent}
 
     def address_first(self, memory: Memory, plan: Plan) -> None:
         """As `address`, for the first plan of a decider: no letter of before is for this node, or for dead ones."""
@@ -275,6 +282,8 @@ class Nodes:
         self._decider_figures = decider_figures(seen)
         self._clock.not_before(seen.now)
         self._outgoing.alive(anew=seen.anew)
+        if seen.anew:
+            self._mailbox.forget()
         if self.deciding:
             self._deposed = seen.epoch != self._store.epoch
             self.intake.drained = max(self.intake.drained, self.lines.drained(self.id))

@@ -58,8 +58,11 @@ class Audit:
         known = self._oracle.tasks.by_id
         stored = list(self._db.execute(_TASKS))
         self._oracle.tasks.forget(known.keys() - {row[0] for row in stored})
+        taken = self._oracle.submissions.taken
         for task_id, number, *ended in stored:
             task = known.get(task_id)
+            if task is None and task_id in taken and not (number or task_id in queue or task_id in runs):
+                continue
             if task is None:
                 raise Violation("rows", f"{task_id} is stored and no committed turn admitted it")
             status = "PROCESSING" if task_id in runs else STATUS[number]
@@ -72,7 +75,7 @@ class Audit:
                 raise Violation("history", f"{task} has {history.get(task_id)} in its history, not {task.history}")
         if strays := history.keys() - known.keys():
             raise Violation("rows", f"a history of nobody: {strays}")
-        if strays := {row[0] for row in self._db.execute("SELECT task_id FROM payload")} - known.keys():
+        if strays := {row[0] for row in self._db.execute("SELECT task_id FROM payload")} - known.keys() - taken.keys():
             raise Violation("rows", f"payloads of nobody: {strays}")
 
     def _live(self, task: Known, queue: Any, run: Any, ended: list[Any]) -> None:

@@ -27,6 +27,7 @@ class TurnFacts:
         self.all = [_resolved(fact, tasks) for fact in facts]
         self.answers: dict[int, Any] = {effect[1]: effect for effect in effects if effect[0] == "answer"}
         self.freeing: set[Attempt] = set()
+        self.gone = {fact[2] for fact in self.all if fact[0] == "node_gone"}
         self._by_task: dict[str, list[Any]] = {}
         for fact in self.all:
             if fact[0] in ABOUT_TASKS:
@@ -37,10 +38,15 @@ class TurnFacts:
         kind = fact[0]
         if (
             kind == "slot_freed"
-            or (kind == "called_back" and fact[4] != "PROCESSING")
+            or (kind == "called_back" and fact[4] != "PROCESSING" and not self._unknown(fact))
             or (kind == "ended" and fact[4] != "accepted" and fact[5] is not None)
         ):
             self.freeing.add((fact[2], fact[3]))
+
+    def _unknown(self, fact: Any) -> bool:
+        """Whether a call was told that there is no such task any more."""
+        answer: tuple[Any, ...] = self.answers.get(fact[1], ())
+        return answer[2:] == ("refused", "not_found")
 
     def of(self, task_id: str) -> list[Any]:
         """The facts about a task."""

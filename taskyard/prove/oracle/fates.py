@@ -18,13 +18,16 @@ from taskyard.prove.oracle.words import Words
 class Fates:
     """Follows attempts and statuses through the effects of a turn."""
 
-    def __init__(self, tasks: Tasks, boxes: Boxes, words: Words, max_lost: int, offline_grace: int) -> None:
+    def __init__(
+        self, tasks: Tasks, boxes: Boxes, words: Words, max_lost: int, offline_grace: int, elsewhere_ms: int
+    ) -> None:
         self.given_up: set[Attempt] = set()
         self._tasks = tasks
         self._boxes = boxes
         self._words = words
         self._max_lost = max_lost
         self._offline_grace = offline_grace
+        self._elsewhere_ms = elsewhere_ms  # for how long a retry waits for another server
         self._now = 0
         self._recovery = False
         self._facts: TurnFacts
@@ -41,7 +44,7 @@ class Fates:
         if self._just_over:
             raise Violation("fate", f"attempts ended and their tasks were forgotten: {self._just_over}")
 
-    def dispatch(self, task_id: str, number: int, server: str, limit_at: int) -> Known:
+    def dispatch(self, task_id: str, number: int, server: str, limit_at: int, node: str) -> Known:
         """A task was given to a server."""
         now, task = self._now, self._tasks.by_id.get(task_id)
         if task is None or task.status != "PENDING":
@@ -50,7 +53,8 @@ class Fates:
             raise Violation("attempts without gaps", f"{task_id} had attempt {task.attempts}, now {number}")
         if max(task.due_at or 0, task.not_before) > now:
             raise Violation("not before", f"{task} was dispatched at {now}")
-        if task.avoid == server and (other := self._elsewhere(task)):
+        waits = now < task.waits_since + self._elsewhere_ms
+        if task.avoid == server and waits and (other := self._elsewhere(task)):
             raise Violation("elsewhere", f"{task_id} failed on {server} and went there again, {other} is alive")
         self._boxes.dispatched(now, (task_id, number), server, task.lane)
         if number == 1:
@@ -60,7 +64,7 @@ class Fates:
             raise Violation("timeout", f"attempt {number} of {task_id} ends at {limit_at}")
         task.attempts = number
         self._tasks.attempts += 1
-        task.trial = Trial(number, server, now, limit_at, beat_at=now)
+        task.trial = Trial(number, server, now, limit_at, node, beat_at=now)
         task.status, task.ready, task.due_at, task.queue_deadline = "PROCESSING", False, None, None
         return task
 
@@ -76,8 +80,8 @@ class Fates:
         trial = task.trial
         if trial is None or (trial.number, trial.server) != (number, server):
             raise Violation("fence", f"attempt {number} of {task_id} on {server} ended; under way is {trial}")
-        if outcome == "lost" and self._recovery:
-            self._words.lost((task_id, number))
+        if outcome == "lost" and (self._recovery or trial.node in self._facts.gone):
+            self._words.lost((task_id, number), trial.node)
         elif outcome == "lost":
             self._check_lost(task_id, self._boxes.by_id[server])
         task.trial = None

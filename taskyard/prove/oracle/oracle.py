@@ -45,21 +45,27 @@ CONSERVATION_EVERY = 4
 class Oracle:
     """Reads the journal. The arguments are limits that the run was told, in ms, and how often a task may be lost."""
 
-    def __init__(self, linger: int, offline_grace: int, key_life: int, max_lost: int) -> None:
+    def __init__(self, linger: int, offline_grace: int, key_life: int, max_lost: int, elsewhere: int) -> None:
         self.tasks = Tasks()
         self.reached: Counter[str] = Counter()
         self.boxes = Boxes(linger, self.reached)
-        self.submissions = Submissions(self.tasks, key_life)
+        self.submissions = self._make_submissions(key_life)
         self.turns = 0
         self.started_at = 0
         self.more = False  # the last turn left something to be done at once
-        self._words = Words(self.reached)
+        self._words = self._make_words()
         self._queue = Queue(self.tasks, self.boxes)
-        self._fates = Fates(self.tasks, self.boxes, self._words, max_lost, offline_grace)
+        self._fates = Fates(self.tasks, self.boxes, self._words, max_lost, offline_grace, elsewhere)
         self._active: defaultdict[str, dict[Attempt, int]] = defaultdict(dict)  # backend -> attempt -> slots then
         self._now = 0
         self._stored_at = 0  # by the node's clock, the last turn that admitted or tried a task
         self._ahead: int | None = None  # of the node's clock, in this life of the process
+
+    def _make_words(self) -> Words:
+        return Words(self.reached)
+
+    def _make_submissions(self, key_life: int) -> Submissions:
+        return Submissions(self.tasks, key_life)
 
     def read(self, entry: tuple[Any, ...]) -> None:
         """Judge one entry. Raises `Violation`."""

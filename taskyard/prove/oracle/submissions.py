@@ -18,6 +18,7 @@ class Submissions:
         self.keys: dict[tuple[str, str], tuple[str, str, int]] = {}  # (owner, key) -> (hash, task, expiry)
         self.keys_swept = 0  # those that expired before may be gone
         self.acked: set[str] = set()
+        self.taken: dict[str, dict[str, Any]] = {}  # stored tasks that have no place yet
         self._tasks = tasks
         self._key_life = key_life
         self._made: dict[int, tuple[dict[str, Any], int]] = {}  # ref -> spec, and how often there was trouble before
@@ -53,13 +54,14 @@ class Submissions:
 
     def _acked(self, spec: dict[str, Any], task_id: str, replayed: bool) -> None:
         task = self._tasks.by_id.get(task_id)
-        if task is None:
+        known = self.taken.get(task_id) if task is None else task.spec
+        if known is None:
             if replayed and task_id in self._tasks.swept:
                 return
             raise Violation("acknowledged is stored", f"{task_id} was acknowledged and no committed turn admitted it")
         if not replayed and task_id != spec["id"]:
             raise Violation("acknowledged is stored", f"{spec['id']} was answered with {task_id}")
-        if replayed and (task.spec["owner"], task.spec["key"]) != (spec["owner"], spec["key"]):
+        if replayed and (known["owner"], known["key"]) != (spec["owner"], spec["key"]):
             raise Violation("idempotency", f"{task_id} was replayed for another key: {spec}")
         self.acked.add(task_id)
 

@@ -19,12 +19,14 @@ ENDS = {"COMPLETED": "completed", "FAILED": "failed", "TIMEOUT": "timed_out", "C
 
 @dataclass(eq=False)
 class Trial:
-    """The attempt under way. `limit_at` is when it must have ended; `beat_at` the last word of its backend."""
+    """The attempt under way. `limit_at` is when it must have ended; `beat_at` the last word of its backend, `node`
+    who sends it."""
 
     number: int
     server: str
     started_at: int
     limit_at: int
+    node: str
     responded_at: int | None = None
     accepted: bool = False
     beat_at: int = 0
@@ -48,6 +50,7 @@ class Known:
     due_at: int | None = None
     not_before: int = 0  # its `runAt`, while nobody hurried it
     avoid: str = ""
+    waits_since: int = 0  # when it was queued, or is due
     attempts: int = 0
     failures: int = 0
     lost: int = 0
@@ -222,6 +225,8 @@ class Tasks:
             raise Violation("rows", f"{task_id} has a queue row and is {task and task.status}")
         if avoid != task.avoid:
             raise Violation("elsewhere", f"{task_id} avoids {avoid!r} in the store, it failed last on {task.avoid!r}")
+        if task.due_at is None or due_at is not None:
+            task.waits_since = now if due_at is None else due_at
         task.due_at = due_at
         task.ready = due_at is None
         if task.ready and not avoid:

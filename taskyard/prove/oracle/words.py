@@ -102,8 +102,8 @@ class Words:
             raise Violation("callbacks are never shed", kind)
         self._reached["shed submissions" if kind == "Submitted" else "shed calls"] += 1
 
-    def lost(self, attempt: Attempt) -> None:
-        """An attempt is given up as lost by a recovery: nobody in this process may know better."""
+    def lost(self, attempt: Attempt, node: str) -> None:
+        """An attempt of a node is given up as lost by a recovery: nobody in this process may know better."""
         if attempt in self._in_hand:
             raise Violation("an end in hand counts", f"{attempt} is lost, and the node had been told how it ended")
         if attempt in self._begun:

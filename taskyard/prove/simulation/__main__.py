@@ -15,7 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 from taskyard.prove.oracle.violation import Violation
 from taskyard.prove.simulation.faults import FAULTS
-from taskyard.prove.simulation.run import Report, play
+from taskyard.prove.simulation.report import Report
+from taskyard.prove.simulation.run import play
 from taskyard.prove.simulation.scenario import draw
 from taskyard.prove.simulation.script import Script, write
 from taskyard.prove.simulation.shrink import Shrinker
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None, command: str = COMMAND) -> int:
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds from there on")
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--crashes", type=int, default=10)
+    parser.add_argument("--nodes", type=int, default=1, help="how many nodes share one database")
     parser.add_argument("--only", metavar="PARTS", help="play these parts of the script only, as printed: m0,c2,w3")
     parser.add_argument("--without", metavar="FAULTS", help=f"leave faults out: {', '.join(sorted(FAULTS))}")
     parser.add_argument("--shrink", type=int, metavar="SECONDS", default=120, help="how long to shrink, 0: not at all")
@@ -67,7 +69,7 @@ def _play(asked: argparse.Namespace, seed: int) -> Report:
 
 
 def _script(asked: argparse.Namespace, seed: int) -> Script:
-    script = write(draw(seed, asked.tasks, asked.crashes))
+    script = write(draw(seed, asked.tasks, asked.crashes, asked.nodes))
     if asked.without:
         script = script.without(asked.without.split(","))
     return script.only(asked.only.split(",")) if asked.only else script
@@ -76,6 +78,8 @@ def _script(asked: argparse.Namespace, seed: int) -> Script:
 def _explain(asked: argparse.Namespace, report: Report, command: str) -> None:
     """Shrink a case, show its last entries, and say how to see it again."""
     command += f" --seed {report.seed} --tasks {asked.tasks} --crashes {asked.crashes}"
+    if asked.nodes != 1:
+        command += f" --nodes {asked.nodes}"
     parts = asked.only
     if asked.shrink:
         script = _script(asked, report.seed)

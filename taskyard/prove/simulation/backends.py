@@ -7,8 +7,10 @@ of the engine's decisions.
 from __future__ import annotations
 
 from bisect import bisect
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from taskyard.domain.outcomes import Outcome, Word
 from taskyard.engine.facts import CalledBack, Ended
@@ -19,9 +21,7 @@ from taskyard.host.transport.port import Broken, Reply, Silent, TransportError, 
 from taskyard.prove.simulation import behaviours
 from taskyard.prove.simulation.chance import About, Chance
 from taskyard.prove.simulation.clients import NOT_UTF8, number_of
-from taskyard.prove.simulation.door import Told
-from taskyard.prove.simulation.errands import Tell
-from taskyard.prove.simulation.host import Host
+from taskyard.prove.simulation.door import House, Told
 from taskyard.prove.simulation.journal import Journal
 from taskyard.prove.simulation.scenario import Machine
 from taskyard.prove.simulation.world import World
@@ -36,7 +36,7 @@ class Order:
 
     dispatch: Dispatch
     proof: str
-    answer: Tell
+    answer: Callable[[Any], None]
 
     @property
     def key(self) -> Attempt:
@@ -46,7 +46,7 @@ class Order:
 class Backend:
     """One machine. `calm` makes it quick and faultless."""
 
-    def __init__(self, world: World, host: Host, journal: Journal, machine: Machine, chance: Chance) -> None:
+    def __init__(self, world: World, host: House, journal: Journal, machine: Machine, chance: Chance) -> None:
         self.machine = machine
         self.world = world
         self.up = True
@@ -61,7 +61,7 @@ class Backend:
 
     # --- what the node asks ------------------------------------------------------------------------------------------
 
-    def post(self, dispatch: Dispatch, proof: str, answer: Tell) -> None:
+    def post(self, dispatch: Dispatch, proof: str, answer: Callable[[Any], None]) -> None:
         """A dispatch arrives, or fails to."""
         order = Order(dispatch, proof, answer)
         if not self.up:
@@ -160,9 +160,15 @@ class Backend:
             order.answer(fact)
 
     def fails(self, order: Order, error: TransportError) -> None:
-        """Let the exchange fail."""
+        """Let the exchange fail. Where it was the network that broke it, the machine works on and is never heard of."""
         if isinstance(error, Broken):
-            self.end(order.key)
+            if self.share(order, 4) < 0.5:
+                self.end(order.key)
+            else:
+                self.world.after(self.work(order), self.end, order.key)
+        self._failed(order, error)
+
+    def _failed(self, order: Order, error: TransportError) -> None:
         fact = read_failure(*order.key, error)
         if isinstance(error, Silent):
             fact.responded_at = self._host.now()

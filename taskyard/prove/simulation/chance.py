@@ -30,6 +30,11 @@ class About(IntEnum):
     HANG_UP = 11
     CLIENT = 12
     CALLBACK = 13
+    DELAY = 14
+    CUT_OFF = 15
+    IN_FLIGHT = 16
+    BALANCE = 17
+    BLOW = 18
 
 
 class Chance:

@@ -11,8 +11,7 @@ from taskyard.engine.facts import CancelAsked, Fact, Judged, PurgeAsked, RetryAs
 from taskyard.engine.plan import Refusal, SubmitDone
 from taskyard.host.errors import Overloaded
 from taskyard.prove.simulation.chance import About, Chance
-from taskyard.prove.simulation.door import Told
-from taskyard.prove.simulation.host import Host
+from taskyard.prove.simulation.door import House, Told
 from taskyard.prove.simulation.journal import Journal
 from taskyard.prove.simulation.script import Meddling, Script, Wish
 from taskyard.prove.simulation.world import World
@@ -25,7 +24,7 @@ FINAL = ("key_reused", "unstorable")
 class Clients:
     """All clients of a run. Wishes that the node has no room for wait until it may have some again."""
 
-    def __init__(self, world: World, script: Script, host: Host, journal: Journal, chance: Chance) -> None:
+    def __init__(self, world: World, script: Script, host: House, journal: Journal, chance: Chance) -> None:
         self._world = world
         self._host = host
         self._journal = journal
@@ -71,7 +70,7 @@ class Clients:
 
     def _submit(self, wish: Wish) -> None:
         tries = self._tries[wish.index] = self._tries.get(wish.index, 0) + 1
-        fact = _submission(wish, tries, self._host.now())
+        fact = _submission(wish, tries, self._host.now(wish.owner))
         ref = fact.ref = self._host.door.next_ref()
         self._journal.write(self._world.now, "client", "submits", ref, _as_told(fact))
         self._asked += 1

@@ -6,6 +6,8 @@ The real inbox sheds, and the real keys check proofs. Knows nothing of turns.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from taskyard.engine.facts import CalledBack, Fact
 from taskyard.engine.plan import Refusal, Result
@@ -16,9 +18,39 @@ from taskyard.prove.simulation.journal import Journal
 from taskyard.prove.simulation.scenario import Scenario
 from taskyard.prove.simulation.world import World
 
-Told = Result | Overloaded | None
+
+@dataclass(frozen=True)
+class Recorded:
+    """A callback is stored, and not decided yet."""
+
+
+Told = Result | Overloaded | Recorded | None
 Waiter = Callable[[Told], None]
 UNPROVED = Refusal("unauthorized", "the proof in the callback path is wrong")
+
+
+class AnyDoor(Protocol):
+    """The front door of a node, or of several."""
+
+    def next_ref(self) -> int:
+        """A number for whoever will wait for an answer."""
+
+    def ask(self, fact: Fact, waiter: Waiter) -> None:
+        """Take a call in."""
+
+    def call_back(self, fact: CalledBack, proof: str | None, waiter: Waiter) -> None:
+        """Take a callback in: under the proof of its path, or (`None`) under a service's token."""
+
+
+class House(Protocol):
+    """A node, or several, as clients and backends see them."""
+
+    @property
+    def door(self) -> AnyDoor:
+        """Where calls go."""
+
+    def now(self, who: str = "") -> int:
+        """The clock of the node that takes the next call; `who` calls."""
 
 
 class Door:

@@ -22,7 +22,7 @@ CHECKED_WITHIN_MS = 50
 class Yard(Protocol):
     """The backends, by the id under which they are registered."""
 
-    def post(self, dispatch: Dispatch, proof: str, answer: Tell) -> None:
+    def post(self, dispatch: Dispatch, proof: str, answer: Callable[[Any], None]) -> None:
         """A dispatch arrives; `answer` takes the dispatcher's word on it, if one ever comes."""
 
     def cancel(self, server_id: str, task_id: str, attempt: int) -> bool:

@@ -57,7 +57,26 @@ BY_PEOPLE: tuple[str, ...] = ("cancel", "retry", "verdict", "purge", "strangers"
 # What happens to the node.
 TO_THE_NODE: tuple[str, ...] = ("algorithm", "node_drain", "clock_step", "full_inbox", "retention")
 
+# What happens to one of several nodes, or to its ways to the database, to backends and to other nodes.
+TO_NODES: tuple[str, ...] = (
+    "node_death",
+    "node_freeze",
+    "node_stop",
+    "store_cut",
+    "backends_cut",
+    "nodes_cut",
+    "store_outage",
+    "lease_unkept",
+)
+
 # Where the node dies or its store fails.
 CRASHES: dict[str, Stage] = {stage.name.lower(): stage for stage in ARMED}
 
-FAULTS: frozenset[str] = frozenset({*BEHAVIOURS, *TO_MACHINES, *BY_PEOPLE, *TO_THE_NODE, *CRASHES})
+# What is tried with one node alone: its edges, its inbox and its turns are the same beside others.
+ONE_ALONE: tuple[str, ...] = (
+    *("unstorable_task", "answers_unstorable", "calls_back_unstorable"),
+    *("node_drain", "clock_step", "full_inbox"),
+    *CRASHES,
+)
+
+FAULTS: frozenset[str] = frozenset({*BEHAVIOURS, *TO_MACHINES, *BY_PEOPLE, *TO_THE_NODE, *TO_NODES, *CRASHES})

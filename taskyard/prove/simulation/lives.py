@@ -64,7 +64,7 @@ class Lives:
         self._owed: tuple[Plan, Sequence[Fact]] | None = None  # committed; its effects are still to be let out
         self._turn_at: int | None = None
 
-    def now(self) -> int:
+    def now(self, who: str = "") -> int:
         """The node's clock."""
         return self._clock.now()
 

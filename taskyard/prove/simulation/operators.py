@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from taskyard.engine.facts import (
     AlgorithmSet,
     Beat,
@@ -13,9 +16,7 @@ from taskyard.engine.facts import (
 )
 from taskyard.engine.plan import Dispatch
 from taskyard.prove.simulation.backends import Backend
-from taskyard.prove.simulation.door import Told
-from taskyard.prove.simulation.errands import Tell
-from taskyard.prove.simulation.host import Host
+from taskyard.prove.simulation.door import House, Told
 from taskyard.prove.simulation.scenario import Machine
 from taskyard.prove.simulation.script import Deed, Script
 from taskyard.prove.simulation.world import World
@@ -26,18 +27,21 @@ OPERATOR = "operator"
 class Operators:
     """Registers every machine, then does the script's deeds until `calm_down`. Also the yard of dispatches."""
 
-    def __init__(self, world: World, script: Script, host: Host, backends: list[Backend]) -> None:
+    def __init__(
+        self, world: World, script: Script, host: House, backends: list[Backend], drain: Callable[[int], None]
+    ) -> None:
         self._world = world
         self._script = script
         self._host = host
         self._backends = {backend.machine.name: backend for backend in backends}
         self._by_index = {backend.machine.index: backend for backend in backends}
+        self._drain = drain
         self._calm = False
         self._undone = 0
 
     # --- the yard ----------------------------------------------------------------------------------------------------
 
-    def post(self, dispatch: Dispatch, proof: str, answer: Tell) -> None:
+    def post(self, dispatch: Dispatch, proof: str, answer: Callable[[Any], None]) -> None:
         """See `errands.Yard`."""
         self._backends[dispatch.server_id].post(dispatch, proof, answer)
 
@@ -105,7 +109,7 @@ class Operators:
             assert isinstance(deed.value, int)
             self._world.skew += deed.value
         elif deed.kind == "node_drain":
-            self._host.drain(deed.lasting)
+            self._drain(deed.lasting)
         elif deed.kind == "algorithm":
             self._do(AlgorithmSet(name=str(deed.value), who=OPERATOR))
         else:

@@ -11,7 +11,7 @@ from taskyard.prove.processes import Trouble
 from taskyard.prove.report.model import Part
 from taskyard.prove.simulation.faults import FAULTS
 from taskyard.prove.simulation.players import CRASHES, TASKS, play
-from taskyard.prove.simulation.run import Report
+from taskyard.prove.simulation.report import Report
 from taskyard.prove.simulation.total import Total
 from taskyard.prove.watch import Watch
 

@@ -14,6 +14,7 @@ from taskyard.engine.facts import (
     Fact,
     Judged,
     MaintenanceSet,
+    NodeGone,
     PurgeAsked,
     Registered,
     RetryAsked,
@@ -70,6 +71,8 @@ def plain_fact(fact: Fact) -> Plain:
             return "unregistered", fact.ref, fact.server_id
         case DrainBegan():
             return "drain", 0
+        case NodeGone():
+            return "node_gone", 0, fact.node
     return type(fact).__name__, fact.ref
 
 
@@ -77,7 +80,7 @@ def plain_effect(effect: AnyEffect) -> Plain | None:
     """An effect, by its kind; `None` for one that the oracle has no use for."""
     match effect:
         case Dispatch():
-            return "dispatch", effect.task_id, effect.attempt, effect.server_id, effect.limit_at
+            return "dispatch", effect.task_id, effect.attempt, effect.server_id, effect.limit_at, effect.node
         case Changed():
             return "changed", effect.task_id, effect.status.name
         case AttemptOver():

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from taskyard.prove.oracle.violation import Violation
-from taskyard.prove.simulation.run import Report, run
+from taskyard.prove.simulation.report import Report
+from taskyard.prove.simulation.run import run
 
 
 def main(folder: str, tasks: str, crashes: str) -> None:

@@ -15,7 +15,8 @@ from typing import IO
 
 from taskyard.prove.processes import Trouble, end, started
 from taskyard.prove.simulation.player import from_line
-from taskyard.prove.simulation.run import Report, memory_directory
+from taskyard.prove.simulation.report import Report
+from taskyard.prove.simulation.run import memory_directory
 
 TASKS = 1000
 CRASHES = 10

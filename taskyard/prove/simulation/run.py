@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from taskyard.prove.oracle.database import Audit
@@ -16,7 +15,9 @@ from taskyard.prove.simulation.clients import Clients
 from taskyard.prove.simulation.crashes import Crashes
 from taskyard.prove.simulation.host import Host
 from taskyard.prove.simulation.journal import Journal
+from taskyard.prove.simulation.nodes.run import NodesRun
 from taskyard.prove.simulation.operators import Operators
+from taskyard.prove.simulation.report import Report
 from taskyard.prove.simulation.scenario import START_MS, draw
 from taskyard.prove.simulation.script import Script, write
 from taskyard.prove.simulation.world import World
@@ -29,51 +30,24 @@ CALM_MS = 3_600_000
 LOOK_EVERY_MS = 1_000
 
 
-@dataclass
-class Report:
-    """What came of a run: `violation` is `None` when every promise was kept."""
-
-    seed: int
-    tasks: int
-    violation: Violation | Exception | None = None
-    lifecycles: int = 0
-    acked: int = 0
-    attempts: int = 0
-    turns: int = 0
-    virtual_ms: int = 0
-    crashes: Counter[str] = field(default_factory=Counter)
-    interleavings: set[int] = field(default_factory=set)
-    outcomes: Counter[str] = field(default_factory=Counter)  # of attempts that did not complete
-    reached: Counter[str] = field(default_factory=Counter)  # what the run came to that is worth reaching
-    tail: list[str] = field(default_factory=list)
-
-    @property
-    def rule(self) -> str:
-        """The broken promise, or the kind of error with which the code itself fell over; '' when all is well."""
-        if self.violation is None:
-            return ""
-        return self.violation.rule if isinstance(self.violation, Violation) else type(self.violation).__name__
-
-    def told(self) -> str:
-        """What went wrong, and how to see it again."""
-        told = f"{type(self.violation).__name__}: {self.violation}"
-        return f"{told}\nreplay and shrink: python -m taskyard.prove.simulation --seed {self.seed} --tasks {self.tasks}"
-
-
 def memory_directory() -> Path | None:
     """Where temporary databases cost least."""
     shared = Path("/dev/shm")  # noqa: S108
     return shared if shared.is_dir() else None
 
 
-def run(seed: int, tasks: int = 1000, crashes: int = 10, *, tail: int = 60, folder: Path | None = None) -> Report:
+def run(
+    seed: int, tasks: int = 1000, crashes: int = 10, nodes: int = 1, *, tail: int = 60, folder: Path | None = None
+) -> Report:
     """Run a seed to its end, or to the first broken promise."""
-    return play(write(draw(seed, tasks, crashes)), tail=tail, folder=folder)
+    return play(write(draw(seed, tasks, crashes, nodes)), tail=tail, folder=folder)
 
 
 def play(script: Script, *, tail: int = 60, folder: Path | None = None) -> Report:
     """Play a script to its end, or to the first broken promise; its database is made in `folder` and removed again."""
     with tempfile.TemporaryDirectory(dir=folder or memory_directory(), prefix="taskyard-simulation-") as directory:
+        if script.scenario.among is not None:
+            return NodesRun(script, Path(directory)).go(tail)
         return Run(script, Path(directory)).go(tail)
 
 
@@ -88,12 +62,14 @@ class Run:
         self._database = directory / "taskyard.db"
         limits = scenario.limits
         chance = Chance(scenario.seed)
-        self._oracle = Oracle(limits.linger_ms, limits.offline_grace_ms, limits.idempotency_ms, limits.max_lost)
+        self._oracle = Oracle(
+            limits.linger_ms, limits.offline_grace_ms, limits.idempotency_ms, limits.max_lost, limits.elsewhere_ms
+        )
         self._journal = journal = Journal(self._oracle.read)
         self._crashes = Crashes((world.start + crash.at, crash.stage) for crash in script.crashes)
         self._host = Host(world, scenario, journal, directory, self._crashes, chance)
         backends = [Backend(world, self._host, journal, machine, chance) for machine in scenario.machines]
-        self._operators = Operators(world, script, self._host, backends)
+        self._operators = Operators(world, script, self._host, backends, self._host.drain)
         self._clients = Clients(world, script, self._host, journal, chance)
         self._host.errands.yard = self._operators
         self._host.at_rest = self._at_rest

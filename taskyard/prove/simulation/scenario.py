@@ -5,7 +5,7 @@ Rates are shares 0-1, times int ms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from taskyard.domain.policies import POLICIES
@@ -42,6 +42,22 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Among:
+    """What several nodes have: times to the database, by how much their clocks are off, how they look at each other.
+
+    On `one_machine` a process that is gone is seen to be gone at once.
+    """
+
+    nodes: int
+    delays: tuple[int, ...]
+    skews: tuple[int, ...]
+    silence_ms: int
+    poll_ms: int
+    drain_ms: int
+    one_machine: bool
+
+
+@dataclass(frozen=True)
 class Scenario:
     """The world of one run."""
 
@@ -71,6 +87,7 @@ class Scenario:
     retention_ms: int  # how long ended tasks are kept, 0: for ever
     sweep_most: int
     downtime_ms: int
+    among: Among | None = None  # `None`: one node alone
 
     @property
     def horizon_ms(self) -> int:
@@ -78,8 +95,32 @@ class Scenario:
         return 3 * self.span_ms + 60_000
 
 
-def draw(seed: int, tasks: int = 1000, crashes: int = 10) -> Scenario:
+def draw(seed: int, tasks: int = 1000, crashes: int = 10, nodes: int = 1) -> Scenario:
     """The scenario of a seed."""
+    scenario = _draw(seed, tasks, crashes)
+    return scenario if nodes == 1 else _among(Random(f"nodes {seed}"), scenario, nodes)
+
+
+def _among(rng: Random, scenario: Scenario, nodes: int) -> Scenario:
+    """The same with several nodes; their real inboxes and edges are tried with one."""
+    return replace(
+        scenario,
+        among=Among(
+            nodes=nodes,
+            delays=tuple(rng.choice((1, 5, 5, 40, 120)) for _ in range(nodes)),
+            skews=tuple(rng.choice((0, -600_000, 600_000, 3_600_000)) for _ in range(nodes)),
+            silence_ms=rng.choice((4_000, 6_000)),
+            poll_ms=rng.choice((100, 200, 400)),
+            drain_ms=rng.choice((500, 5_000)),
+            one_machine=rng.random() < 0.5,
+        ),
+        batch=max(50, scenario.batch),
+        submissions_most=20_000,
+        calls_most=20_000,
+    )
+
+
+def _draw(seed: int, tasks: int, crashes: int) -> Scenario:
     rng = Random(f"scenario {seed}")
     calm = rng.random() < 0.1
     machines = tuple(_machine(rng, index, calm) for index in range(rng.choice((1, 2, 4, 6, 8))))

@@ -14,11 +14,13 @@ from random import Random
 from taskyard.domain.outcomes import Word
 from taskyard.domain.policies import POLICIES
 from taskyard.prove.simulation.crashes import ARMED, Stage
-from taskyard.prove.simulation.faults import FAULTS
+from taskyard.prove.simulation.faults import FAULTS, ONE_ALONE, TO_NODES
 from taskyard.prove.simulation.scenario import Lane, Machine, Scenario
 
 TYPES = ("chat-completion", "txt2img", "ocr")
 AN_HOUR_MS = 3_600_000
+# Just after what, in the database, a node may be struck; '' for any time.
+AFTER = ("", "", "commit", "commit", "take_in", "letters", "recover", "beat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,21 @@ class Crash:
     stage: Stage
 
 
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """What befalls one of several nodes, undone after `lasting`.
+
+    It strikes the decider or another one, at once or (`after`) just after a call of it did this in the database.
+    """
+
+    index: int
+    at: int
+    kind: str
+    decider: bool
+    after: str
+    lasting: int
+
+
 @dataclass(frozen=True)
 class Script:
     """A scenario and all that will happen in it."""
@@ -87,12 +104,14 @@ class Script:
     deeds: tuple[Deed, ...]
     crashes: tuple[Crash, ...]
     faults: frozenset[str]
+    blows: tuple[Blow, ...] = ()
 
     def parts(self) -> list[str]:
         """The names of all parts, those that explain most first."""
         names = sorted(self.faults)
         for letter, items in (
             *(("m", self.scenario.machines), ("d", self.deeds), ("c", self.crashes)),
+            ("b", self.blows),
             *(("p", self.meddlings), ("w", self.wishes)),
         ):
             names += [f"{letter}{item.index}" for item in items]
@@ -135,6 +154,7 @@ class Script:
             ),
             crashes=tuple(one for one in self.crashes if f"c{one.index}" in kept and one.stage.name.lower() in faults),
             faults=faults,
+            blows=tuple(one for one in self.blows if f"b{one.index}" in kept and one.kind in faults),
         )
 
 
@@ -160,7 +180,7 @@ def write(scenario: Scenario) -> Script:
     """The script of a scenario."""
     wishes = tuple(_wishes(Random(f"wishes {scenario.seed}"), scenario))
     rng = Random(f"deeds {scenario.seed}")
-    return Script(
+    script = Script(
         scenario=scenario,
         wishes=wishes,
         meddlings=tuple(_meddlings(Random(f"people {scenario.seed}"), scenario, wishes)),
@@ -168,9 +188,11 @@ def write(scenario: Scenario) -> Script:
             replace(deed, index=index)
             for index, deed in enumerate(sorted(_deeds(rng, scenario), key=lambda deed: deed.at))
         ),
-        crashes=tuple(_crashes(Random(f"crashes {scenario.seed}"), scenario)),
+        crashes=() if scenario.among else tuple(_crashes(Random(f"crashes {scenario.seed}"), scenario)),
         faults=FAULTS,
+        blows=tuple(_blows(Random(f"blows {scenario.seed}"), scenario)) if scenario.among else (),
     )
+    return script.without(ONE_ALONE if scenario.among else TO_NODES)
 
 
 def _wishes(rng: Random, scenario: Scenario) -> Iterator[Wish]:
@@ -290,3 +312,13 @@ def _crashes(rng: Random, scenario: Scenario) -> Iterator[Crash]:
     for index in range(scenario.crashes):
         at = int((index + rng.random()) * time / scenario.crashes)
         yield Crash(index, at, rng.choice(ARMED))
+
+
+def _blows(rng: Random, scenario: Scenario) -> Iterator[Blow]:
+    """One in each equal share of the time that the work takes; a stop and a death are what hits most."""
+    time = max(scenario.span_ms, scenario.work_ms, 5_000 * scenario.crashes) * 0.9
+    for index in range(scenario.crashes):
+        at = int((index + rng.random()) * time / scenario.crashes)
+        kind = rng.choice((*TO_NODES, "node_death", "node_death", "node_freeze", "store_cut"))
+        lasting = rng.choice((300, 2_000, 5_500, 9_000, 20_000))
+        yield Blow(index, at, kind, rng.random() < 0.6, rng.choice(AFTER), lasting)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from taskyard.prove.simulation.run import Report, play
+from taskyard.prove.simulation.report import Report
+from taskyard.prove.simulation.run import play
 from taskyard.prove.simulation.script import Script
 
 Fails = Callable[[Sequence[str]], bool]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from taskyard.prove.simulation.run import Report
+from taskyard.prove.simulation.report import Report
 
 
 class Total:

@@ -80,11 +80,12 @@ class PostgresStore:
     # --- the turn ----------------------------------------------------------------------------------------------------
 
     def lookup(self, ask: Lookup) -> Found:
-        """The tasks and idempotency keys of one turn. Raises `StoreError`."""
+        """The tasks and idempotency keys of one turn. Raises `StoreError`, also when another node decides now: what that
+        one has done would not fit to what this one knows."""
         self._check_open()
         calls = turns.lookup_calls(ask)
         with self._reading():
-            return turns.found(ask, self._writer.exchange(calls, _LIMIT_S))
+            return turns.found(ask, self._exchange(calls))
 
     def commit(self, plan: Plan) -> Receipt:
         """Store a plan and read what it asks for, in one durable transaction. Raises `BadData` or `OutcomeUnknown`."""
