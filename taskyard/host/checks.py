@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import structlog
 
 from taskyard.domain.server import Server
 from taskyard.engine.facts import Checked, Fact
 from taskyard.engine.plan import Check
 from taskyard.host.transport.port import Bounds, Reply, Transport, TransportError
 
+log = structlog.get_logger()
 HEALTH_ANSWER_MOST = 64 * 1024
 CAPABILITIES_MOST = 256
 CAPABILITY_LENGTH_MOST = 128
@@ -64,6 +66,9 @@ class Checks:
             error = str(failure)
         except TimeoutError:
             error = f"no answer within {self._limit_ms} ms"
+        except Exception:  # ours; the next check may do better, and must come
+            log.exception("check_broken", server=server.id)
+            error = "the node failed to check it"
         self._put(
             Checked(
                 effect.ref,

@@ -80,6 +80,7 @@ class Metrics(Collector):
         self._turn_facts = Buckets("taskyard_turn_facts", "Facts in a turn.", _SIZES)
         self._turn = Buckets("taskyard_turn_seconds", "A turn, its commit included.", _TURN_SECONDS)
         self._lag = 0.0
+        self._failed_rounds: dict[str, int] = {"sweep": 0}
         self._registry = CollectorRegistry()
         self._registry.register(_Now(memory, sizes, tight, now, ready))
         self._registry.register(self)
@@ -99,9 +100,15 @@ class Metrics(Collector):
         kept.add_metric(["by_p50"], self._promises.by_p50)
         kept.add_metric(["by_p90"], self._promises.by_p90)
         kept.add_metric(["late"], self._promises.late)
+        rounds = CounterMetricFamily(
+            "taskyard_background_failures", "Rounds of background work that came to nothing.", labels=["work"]
+        )
+        for work, count in self._failed_rounds.items():
+            rounds.add_metric([work], count)
         yield ended
         yield outcomes
         yield kept
+        yield rounds
         for buckets in (self._wait, self._run, self._response, self._turn_facts, self._turn):
             yield buckets.family()
         yield GaugeMetricFamily("taskyard_loop_lag_seconds", "How late the event loop last woke.", value=self._lag)
@@ -131,6 +138,10 @@ class Metrics(Collector):
         self._run.observe(effect.took_ms / 1000)
         if effect.response_ms is not None:
             self._response.observe(effect.response_ms / 1000)
+
+    def round_failed(self, work: str) -> None:
+        """A round of background work came to nothing."""
+        self._failed_rounds[work] = self._failed_rounds.get(work, 0) + 1
 
     def ended(self, status: Status) -> None:
         """A committed plan ended a task."""

@@ -108,6 +108,7 @@ class Node(Front):
                 hold_ms=settings.sweep_hold,
                 history_ms=settings.history_retention,
                 audit_ms=settings.audit_retention,
+                failed=self._metrics.round_failed,
             )
             self.backups = Backups(self._storage, settings.backup_path, self.now, settings.backup_room)
             if self._nodes is not None:

@@ -10,14 +10,12 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import structlog
-
+from taskyard.host.background import keep_doing
 from taskyard.host.errors import Unavailable
 from taskyard.host.storage import Storage
 from taskyard.store.figures import Keep
 from taskyard.store.port import Store, StoreError
 
-log = structlog.get_logger()
 # A bite's size in tasks.
 FIRST = 50
 LEAST, MOST = 20, 1_000
@@ -33,6 +31,12 @@ REST = 1.0
 IDLE_FIRST_S, IDLE_MOST_S = 1.0, 60.0
 # How often it is looked whether a full disk has room again.
 TIGHT_S = 5.0
+# The pause after a round that came to nothing.
+FAILED_PAUSE_S = 5.0
+
+
+def _unheard(_: str) -> None:
+    pass
 
 
 class Sweeper:
@@ -40,6 +44,7 @@ class Sweeper:
 
     Ended tasks are kept for `retention_ms`, and no more than `count` of them (`None`: any number), the newest; series,
     failures and servers' histories for `history_ms`, the audit log for `audit_ms`. A bite shall take `hold_ms`.
+    `failed` hears of each round that came to nothing.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Sweeper:
         hold_ms: int = 10,
         history_ms: int = 7 * 86_400_000,
         audit_ms: int = 90 * 86_400_000,
+        failed: Callable[[str], None] = _unheard,
     ) -> None:
         self._storage = storage
         self._now = now
@@ -62,13 +68,18 @@ class Sweeper:
         self._hold_s = hold_ms / 1000
         self._history_ms = history_ms
         self._audit_ms = audit_ms
+        self._failed = failed
+        self._idle_s = IDLE_FIRST_S
         self._bite = FIRST
         self._cost_s = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        sweeping = keep_doing(
+            "sweep", self._sweep, self._failed, expected=(StoreError, Unavailable), pause_s=FAILED_PAUSE_S
+        )
+        self._task = asyncio.get_running_loop().create_task(sweeping)
 
     async def stop(self) -> None:
         """End after the bite that is under way."""
@@ -76,17 +87,12 @@ class Sweeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self) -> None:
-        idle = IDLE_FIRST_S
-        while True:
-            removed = False
-            try:
-                removed = await self._remove_all()
-                await self._forget()
-            except (StoreError, Unavailable) as error:
-                log.warning("sweep_failed", reason=str(error))
-            idle = IDLE_FIRST_S if removed else min(2 * idle, IDLE_MOST_S)
-            await self._pause(idle)
+    async def _sweep(self) -> None:
+        """Remove what is due, and rest."""
+        removed = await self._remove_all()
+        await self._forget()
+        self._idle_s = IDLE_FIRST_S if removed else min(2 * self._idle_s, IDLE_MOST_S)
+        await self._pause(self._idle_s)
 
     async def _remove_all(self) -> bool:
         """Bite until nothing is due; whether anything was. Raises `StoreError`, `Unavailable`."""

@@ -1,6 +1,7 @@
 """What is kept of ended tasks, by age and by number, in a running node; live tasks are never touched."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,7 @@ def test_live_tasks_do_not_count(tmp_path: Path) -> None:
 
 def test_a_store_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeper, "IDLE_FIRST_S", 0.01)
+    monkeypatch.setattr(sweeper, "FAILED_PAUSE_S", 0.01)
     fails = [True, True]
 
     class Failing(SqliteStore):
@@ -137,6 +139,33 @@ def test_a_store_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.
 
     run(main())
     assert fails == []
+    store.close()
+
+
+def test_it_goes_on_after_an_error_that_nobody_foresaw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "FAILED_PAUSE_S", 0.01)
+    fails = [ValueError("a row that cannot be read"), sqlite3.OperationalError("disk I/O error")]
+    heard: list[str] = []
+
+    class Failing(SqliteStore):
+        def sweep(self, ended_before: int, keys_before: int, most: int) -> int:
+            if fails:
+                raise fails.pop()
+            return super().sweep(ended_before, keys_before, most)
+
+    store = Failing(tmp_path / "data", ballast=0)
+    ended(store, 1, completed_at=T0)
+
+    async def main() -> None:
+        made = Sweeper(
+            Storage(store, 256), lambda: T0 + 1000, lambda: 0, retention_ms=1, count=None, failed=heard.append
+        )
+        made.start()
+        await until(lambda: store.task(tid(1), None) is None, 15)
+        await made.stop()
+
+    run(main())
+    assert heard == ["sweep", "sweep"]
     store.close()
 
 
