@@ -9,12 +9,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.contract.api.yard import Backend, Behaviour, Yard, echo, token
 from tests.web.scene import Scene
 
 PATIENCE_MS = 90_000
+expect.set_options(timeout=PATIENCE_MS)
 # Chromium says so of each answer over 399; what the page makes of these is for the tests themselves.
 _ANSWERED = re.compile(r"^Failed to load resource: (the server responded with a status of|net::ERR_CONNECTION_REFUSED)")
 

@@ -104,7 +104,7 @@ def test_forced_colours_keep_what_colours_say(scene: Scene, visit: Callable[...,
           return { different: ink !== ground,
             shapes: seen('.shape', 'stroke').every((one) => one === ink),
             bars: seen('progress', 'borderTopStyle').every((one) => one === 'solid'),
-            blocks: seen('.strip rect, .trend rect, .timeline rect', 'fill').every((one) => one === ink),
+            blocks: seen(':is(.strip, .trend) rect:not(.none), .timeline rect', 'fill').every((one) => one === ink),
             here: seen('.rail [aria-current]', 'outlineStyle'),
             buttons: seen('.button', 'borderTopStyle').every((one) => one === 'solid') };
         }""")

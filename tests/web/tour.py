@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 LANGUAGES = {"en": "en-GB", "zh": "zh-CN"}
 DESK, PHONE = (1200, 760), (390, 780)
 # A page is shown whole up to so many px; what is below is more of the same.
-HIGHEST = 1330
+HIGHEST, LIST = 1330, 900
 QUALITY = 82
 
 
@@ -30,6 +30,7 @@ class Stop:
     dark: bool = False
     phone: bool = False
     signed_in: bool = True
+    highest: int = HIGHEST
     do: Callable[[Page], Any] = lambda page: None
 
     def options(self, language: str) -> dict[str, Any]:
@@ -72,8 +73,8 @@ STOPS = (
     Stop("signin", "/signin", "#token", signed_in=False),
     Stop("overview", "/", ".uplot canvas"),
     Stop("overview-dark", "/", ".uplot canvas", dark=True),
-    Stop("tasks", "/tasks?type=txt2img", "tbody tr[data-key]"),
-    Stop("tasks-selected", "/tasks?status=PENDING", "tbody tr[data-key]", do=_select),
+    Stop("tasks", "/tasks?type=txt2img", "tbody tr[data-key]", highest=LIST),
+    Stop("tasks-selected", "/tasks?status=PENDING", "tbody tr[data-key]", highest=LIST, do=_select),
     Stop("task-waits", "/task/{waits}", ".funnel"),
     Stop("task-runs", "/task/{runs}", ".timeline svg", dark=True),
     Stop("task-tried", "/task/{tried}", ".timeline svg", do=_unfold),
@@ -108,7 +109,7 @@ def fit(page: Page, stop: Stop) -> None:
     if stop.phone or page.locator("dialog[open]").count():
         return
     high = page.evaluate("document.querySelector('main').scrollHeight")
-    page.set_viewport_size({"width": DESK[0], "height": max(DESK[1] - 160, min(high, HIGHEST))})
+    page.set_viewport_size({"width": DESK[0], "height": max(DESK[1] - 160, min(high, stop.highest))})
 
 
 def photograph(page: Page, path: Path) -> None:
