@@ -19,9 +19,13 @@ REQUEST = Reader(BulkRequest)
 
 
 async def _change(call: Call, body: BulkRequest, action: str) -> Answer:
-    ways = [way for way in (body.ids, body.filter, body.group) if way is not None]
+    ways = [way for way in (body.ids, body.filter, body.group, body.all) if way is not None]
     if len(ways) != 1:
-        raise Invalid("send either ids, filter or group" + (", not several" if ways else ""))
+        raise Invalid("send either ids, filter or group, or all: true" + (", not several" if ways else ""))
+    if body.all is False:
+        raise Invalid("all must be true, or absent")
+    if body.filter is not None and body.filter == BulkFilter():
+        raise Invalid("filter is empty, which would be every task: name a member, or send all: true in its place")
     now = call.node.now()
     job = Job(
         id=f"bulk_{secrets.token_hex(16)}",
@@ -36,7 +40,9 @@ async def _change(call: Call, body: BulkRequest, action: str) -> Answer:
         job.ids = list(dict.fromkeys(body.ids))
         job.told = f"{len(job.ids)} ids"
     else:
-        job.told = f"group {body.group}" if body.filter is None else f"filter {_words(body.filter)}"
+        job.told = f"group {body.group}" if body.group is not None else "all"
+        if body.filter is not None:
+            job.told = f"filter {_words(body.filter)}"
         wanted = body.filter or BulkFilter(failure_group=body.group)
         if wanted.status is None:
             wanted.status = [status.name for status in DEFAULT_STATUSES[action]]
@@ -105,8 +111,9 @@ async def stop(call: Call, _: NoQuery) -> Answer:
 
 
 _NOTE = (
-    "By `ids`, by `filter`, whose members are those of the list, or by `group`, a group of failures. Without a "
-    "`status` in the filter, {states} tasks are meant. "
+    "By `ids`, by `filter`, whose members are those of the list, by `group`, a group of failures, or with `all: true` "
+    "whatever the caller may change. Without a `status` in the filter, {states} tasks are meant. A filter that is "
+    "empty, or has a member that the list has not, is refused: it would change far more than was meant. "
     "At most 500 tasks are changed before the answer; with more, `bulkId` names the job that goes on."
 )
 _EXAMPLES = (

@@ -106,7 +106,7 @@ def query_of(call: Call, filter_: TaskFilter | BulkFilter, *, before: str | None
         raise Invalid(f"filter.status {error}") from None
     return TaskQuery(
         owner=owner,
-        statuses=None if not words else tuple(Status[word].value for word in words),
+        statuses=None if words is None else tuple(Status[word].value for word in words),
         type=filter_.type,
         server_id=filter_.server_id,
         capability=filter_.capability,

@@ -45,10 +45,12 @@ JsonObject = Annotated[Raw, Meta(description="A JSON object.", extra_json_schema
 class Body(Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
     """A request's body. `null` means absent. The reader, not the struct, decides what becomes of unknown members.
 
-    `rule` is JSON Schema for what holds between members; the handlers check it, the docs show it.
+    `rule` is JSON Schema for what holds between members; the handlers check it, the docs show it. `exact`: unknown
+    members are refused, whoever asks.
     """
 
     rule: ClassVar[dict[str, Any]] = {}
+    exact: ClassVar[bool] = False
 
 
 class Query(Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):

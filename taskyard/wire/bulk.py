@@ -9,13 +9,23 @@ from msgspec import Meta, field
 from taskyard.wire.base import Answer, Body, Label, ServerId, Tag, TaskId, TaskType, Text, Time, word_pattern
 from taskyard.wire.tasks import STATUSES
 
-# What says which tasks, and its kind.
-_WAYS = {"ids": "array", "filter": "object", "group": "string"}
+# What says which tasks, and the schema of that.
+_WAYS: dict[str, dict[str, Any]] = {
+    "ids": {"type": "array"},
+    "filter": {"type": "object"},
+    "group": {"type": "string"},
+    "all": {"enum": [True]},
+}
 _LooseWord = Annotated[str, Meta(extra_json_schema={"pattern": word_pattern(*STATUSES)})]
 
 
 class BulkFilter(Body):
-    """Which tasks, as in the list. `status` is one status or a list of them."""
+    """Which tasks, as in the list; one member at least. `status` is one status or a list of them, which may be empty.
+
+    A member that there is not is refused here: without it far more tasks would be changed than were meant.
+    """
+
+    exact = True
 
     # The words are checked by `statuses`: a union of a pattern and a list frees memory twice in msgspec 0.22.
     status: Annotated[
@@ -44,15 +54,15 @@ class BulkFilter(Body):
 
 
 class BulkRequest(Body):
-    """Many tasks, by their ids, by a filter, or by the id of a group of failures: one of the three."""
+    """Many tasks, by their ids, by a filter, by the id of a group of failures, or all of them: one of the four."""
 
     rule: ClassVar[dict[str, Any]] = {
         "oneOf": [
             {
                 "required": [name],
-                "properties": {other: {"type": kind if other == name else "null"} for other in _WAYS},
+                "properties": {other: schema if other == name else {"type": "null"} for other in _WAYS},
             }
-            for name, kind in _WAYS.items()
+            for name, schema in _WAYS.items()
         ]
     }
 
@@ -61,7 +71,15 @@ class BulkRequest(Body):
     ] = None
     filter: BulkFilter | None = None
     group: Annotated[Label | None, Meta(description="A group of `GET /api/failures`: its tasks that are kept.")] = None
+    all: Annotated[bool | None, Meta(description="`true`: all tasks that the caller may change.")] = None
     dry_run: Annotated[bool | None, Meta(description="Only counts what would be changed.")] = None
+
+
+_FILTERS = BulkFilter.__struct_encode_fields__
+_WAYS["filter"] |= {
+    "propertyNames": {"enum": list(_FILTERS)},
+    "anyOf": [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in _FILTERS],
+}
 
 
 class BulkAnswer(Answer):

@@ -1,6 +1,7 @@
 """Reads a request's JSON by a struct, with the rules that no struct can express, and says in words what is wrong.
 
-- A member that the struct does not know is left out and named in a warning, with the nearest name that it knows.
+- A member that the struct does not know is left out and named in a warning, with the nearest name that it knows; of
+  an exact struct it is refused.
 - `1.0` is an integer; `null` is absent; of two members with the same name the last one counts, or in strict mode none.
 - Every complaint names the member and says what is expected there.
 
@@ -48,9 +49,10 @@ class Invalid(Exception):
 class _Shape:
     """What a struct's members are: for the slow path and for messages."""
 
-    __slots__ = ("docs", "forms", "integers", "lists", "names", "structs")
+    __slots__ = ("docs", "exact", "forms", "integers", "lists", "names", "structs")
 
     def __init__(self, model: type[msgspec.Struct]) -> None:
+        self.exact: bool = getattr(model, "exact", False)
         self.names: list[str] = []
         self.docs: dict[str, str] = {}
         self.forms: dict[str, str] = {}
@@ -96,14 +98,20 @@ class _Shape:
         return shape.docs.get(name, ""), shape.forms.get(name, "")
 
     def mend(self, raw: bytes, path: str, warnings: list[str]) -> bytes:
-        """An object without its unknown members, and with whole numbers where integers are expected."""
+        """An object without its unknown members, and with whole numbers where integers are expected.
+
+        Raises `Invalid` for an unknown member of a struct that is exact.
+        """
         members = _members(raw)
         if members is None:
             return raw
         known: dict[str, msgspec.Raw] = {}
         for name, value in members.items():
             if name not in self.names:
-                warnings.append(unknown("member", path + name, name, self.names, path))
+                told = unknown("member", path + name, name, self.names, path)
+                if self.exact:
+                    raise Invalid(told)
+                warnings.append(told)
                 continue
             data = bytes(value)
             if name in self.integers:

@@ -53,7 +53,7 @@ class Crew:
         self.skill = fresh("skill")
         self.service = yard.client("service", sub=fresh("service"))
         # Tasks that other tests left behind and that any server can do would fill its slots.
-        left = yard.client("admin").post("/api/tasks/cancel", json={"filter": {}})
+        left = yard.client("admin").post("/api/tasks/cancel", json={"all": True})
         assert left.json()["bulkId"] is None, left.text
         answer = self.service.post(
             "/api/servers", json={"name": "crew", "endpoints": server.endpoints, "capabilities": [self.skill]}

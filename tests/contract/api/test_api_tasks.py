@@ -420,11 +420,27 @@ def test_bulk_retry_by_filter(user: httpx.Client) -> None:
         ({"filter": {"status": ["PENDING", "DONE"]}}, "filter.status"),
         ({"filter": {"from": "x"}}, "filter.from"),
         ({"filter": 5}, "filter"),
+        ({"filter": {}}, "filter is empty"),
+        ({"filter": {"type": None}}, "filter is empty"),
+        ({"filter": {"tpye": "t"}}, "unknown member filter.tpye, did you mean filter.type?"),
+        ({"filter": {"status": "PENDING", "tpye": "t"}}, "did you mean filter.type?"),
+        ({"filter": {"status": "PENDING"}, "all": True}, "not several"),
+        ({"all": False}, "all must be true"),
     ],
 )
 def test_wrong_bulk_requests(user: httpx.Client, body: dict[str, Any], word: str) -> None:
     for action in ("retry", "cancel"):
         refused(user.post(f"/api/tasks/{action}", json=body), 400, word)
+
+
+def test_no_status_is_no_task_and_all_is_said(user: httpx.Client) -> None:
+    task_id = waiting(user)
+    none = user.post("/api/tasks/cancel", json={"filter": {"status": []}}).json()
+    assert (none["matched"], none["changed"]) == (0, 0)
+    every = user.post("/api/tasks/cancel", json={"all": True, "dryRun": True}).json()
+    assert every["byStatus"] == {"PENDING": every["changed"]}
+    assert every["changed"] >= 1
+    assert user.get(f"/api/task/{task_id}").json()["status"] == "PENDING"
 
 
 def test_a_bulk_filter_for_others_is_the_admins(user: httpx.Client, admin: httpx.Client) -> None:
@@ -477,11 +493,11 @@ def test_a_bulk_job_can_be_stopped(own_yard: Callable[..., Yard]) -> None:
 
     stopping = threading.Event()
     node.ask_many = gated  # type: ignore[method-assign]
-    bulk_id = client.post("/api/tasks/cancel", json={"filter": {}}).json()["bulkId"]
+    bulk_id = client.post("/api/tasks/cancel", json={"all": True}).json()["bulkId"]
     assert client.get(f"/api/bulk/{bulk_id}").json()["state"] == "running"
-    another = client.post("/api/tasks/cancel", json={"filter": {}, "dryRun": True})
+    another = client.post("/api/tasks/cancel", json={"all": True, "dryRun": True})
     refused(another, 503, "too many bulk jobs")
-    nobodys = yard.client("user", sub="bob").post("/api/tasks/cancel", json={"filter": {}})
+    nobodys = yard.client("user", sub="bob").post("/api/tasks/cancel", json={"all": True})
     assert nobodys.status_code == 200  # the limit was that subject's
     answers: list[Any] = []
     stop = threading.Thread(target=lambda: answers.append(client.delete(f"/api/bulk/{bulk_id}").json()))
