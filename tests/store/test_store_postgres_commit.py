@@ -3,7 +3,7 @@
 Only the answer to the Sync tells how it ended. Triggers that wait for the commit stand for what happens there.
 """
 
-from contextlib import ExitStack, closing
+from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
@@ -28,14 +28,14 @@ def url(server):
     return server.url(server.database())
 
 
-@pytest.fixture(params=["straight", "pooled"])
-def way(request, server, url):
-    """The URL by which the store reaches the database."""
-    with ExitStack() as stack:
-        if request.param == "straight":
-            yield url
-        else:
-            yield url.replace(f":{server.port}/", f":{stack.enter_context(pooler(server))}/")
+@contextmanager
+def way(server, url, pooled):
+    """The URL by which the stores reach the database."""
+    if not pooled:
+        yield url
+        return
+    with pooler(server) as port:
+        yield url.replace(f":{server.port}/", f":{port}/")
 
 
 def spoil(url, how):
@@ -56,9 +56,13 @@ def let_be(url):
         connection.execute("DROP FUNCTION spoil CASCADE")
 
 
-@pytest.mark.parametrize("how", ENDS)
-def test_what_could_not_be_committed_is_never_taken_for_stored(url, way, how):
-    with closing(PostgresStore(way)) as decider, closing(PostgresStore(way)) as other:
+@pytest.mark.parametrize(("how", "pooled"), [*((how, False) for how in ENDS), ("gone", True)])
+def test_what_could_not_be_committed_is_never_taken_for_stored(server, url, how, pooled):
+    with (
+        way(server, url, pooled) as found,
+        closing(PostgresStore(found)) as decider,
+        closing(PostgresStore(found)) as other,
+    ):
         decider.recover(1)
         writes = Writes(tasks=[new_task(2)], payloads=[(tid(2), "{}")])
         lines = [Line(other.nodes.id, 1, "Submitted", tid(2), 0, "{}")]
