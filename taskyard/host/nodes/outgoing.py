@@ -80,6 +80,6 @@ class Outgoing:
         return run is not None and run.task is not None
 
     def _abandon(self) -> None:
-        for task_id, attempt in self._hands.sending():
+        for task_id, attempt in sorted(self._hands.sending()):
             log.warning("attempt_abandoned", task=task_id, attempt=attempt)
             self._hands.abort(Abort(task_id, attempt, "", self._me, None, None))

@@ -13,14 +13,13 @@ from random import Random
 
 from taskyard.domain.outcomes import Word
 from taskyard.domain.policies import POLICIES
+from taskyard.prove.simulation.blows import Blow, blows_of
 from taskyard.prove.simulation.crashes import ARMED, Stage
 from taskyard.prove.simulation.faults import FAULTS, ONE_ALONE, TO_NODES
 from taskyard.prove.simulation.scenario import Lane, Machine, Scenario
 
 TYPES = ("chat-completion", "txt2img", "ocr")
 AN_HOUR_MS = 3_600_000
-# Just after what, in the database, a node may be struck; '' for any time.
-AFTER = ("", "", "commit", "commit", "take_in", "letters", "recover", "beat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +76,6 @@ class Crash:
     index: int
     at: int
     stage: Stage
-
-
-@dataclass(frozen=True, slots=True)
-class Blow:
-    """What befalls one of several nodes, undone after `lasting`.
-
-    It strikes the decider or another one, at once or (`after`) just after a call of it did this in the database.
-    """
-
-    index: int
-    at: int
-    kind: str
-    decider: bool
-    after: str
-    lasting: int
 
 
 @dataclass(frozen=True)
@@ -190,7 +174,7 @@ def write(scenario: Scenario) -> Script:
         ),
         crashes=() if scenario.among else tuple(_crashes(Random(f"crashes {scenario.seed}"), scenario)),
         faults=FAULTS,
-        blows=tuple(_blows(Random(f"blows {scenario.seed}"), scenario)) if scenario.among else (),
+        blows=tuple(blows_of(Random(f"blows {scenario.seed}"), scenario)) if scenario.among else (),
     )
     return script.without(ONE_ALONE if scenario.among else TO_NODES)
 
@@ -312,13 +296,3 @@ def _crashes(rng: Random, scenario: Scenario) -> Iterator[Crash]:
     for index in range(scenario.crashes):
         at = int((index + rng.random()) * time / scenario.crashes)
         yield Crash(index, at, rng.choice(ARMED))
-
-
-def _blows(rng: Random, scenario: Scenario) -> Iterator[Blow]:
-    """One in each equal share of the time that the work takes; a stop and a death are what hits most."""
-    time = max(scenario.span_ms, scenario.work_ms, 5_000 * scenario.crashes) * 0.9
-    for index in range(scenario.crashes):
-        at = int((index + rng.random()) * time / scenario.crashes)
-        kind = rng.choice((*TO_NODES, "node_death", "node_death", "node_freeze", "store_cut"))
-        lasting = rng.choice((300, 2_000, 5_500, 9_000, 20_000))
-        yield Blow(index, at, kind, rng.random() < 0.6, rng.choice(AFTER), lasting)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from taskyard.prove.simulation.blows import Blow
 from taskyard.prove.simulation.chance import About, Chance
 from taskyard.prove.simulation.nodes.database import Database
 from taskyard.prove.simulation.nodes.network import Network
 from taskyard.prove.simulation.nodes.process import Process
 from taskyard.prove.simulation.nodes.store import Writer
-from taskyard.prove.simulation.script import Blow
 from taskyard.prove.simulation.world import World
 
 # What it is to come just after may never come.
