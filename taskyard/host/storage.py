@@ -30,6 +30,7 @@ class Storage:
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._reads = 0
         self._was_tight = False
+        self._closed = False
         self.turn = asyncio.Lock()  # held from a turn's lookup to its commit: nothing may be written in between
 
     async def write(self, call: Callable[[Store], T]) -> T:
@@ -57,7 +58,9 @@ class Storage:
             log.info("disk_has_room")
 
     async def read(self, query: Callable[[Store], T]) -> T:
-        """Run a read. Raises `Unavailable` when the store cannot answer or too many reads wait."""
+        """Run a read. Raises `Unavailable` when the store cannot answer, is closed, or too many reads wait."""
+        if self._closed:
+            raise Unavailable("the node stops")
         if self._reads >= self._reads_most:
             raise Unavailable("too many reads are waiting for the store")
         self._reads += 1
@@ -70,7 +73,8 @@ class Storage:
             self._reads -= 1
 
     async def close(self) -> None:
-        """Let running calls end, then close the store."""
+        """Let running calls end, then close the store. Who still has a connection may ask for a read meanwhile."""
+        self._closed = True
         await asyncio.to_thread(self._readers.shutdown)
         await asyncio.get_running_loop().run_in_executor(self._writer, self.store.close)
         await asyncio.to_thread(self._writer.shutdown)
