@@ -7,7 +7,7 @@ import msgspec
 from taskyard.api.call import Call
 from taskyard.api.cursor import pack, unpack
 from taskyard.api.meta import VERSION
-from taskyard.api.operation import ADMINS, NO_QUERY, NoQuery, Operation
+from taskyard.api.operation import ADMINS, NO_QUERY, NoQuery, Operation, any_node
 from taskyard.engine.rows import AuditRow
 from taskyard.settings.fields import fields
 from taskyard.store.port import Store
@@ -115,5 +115,6 @@ OPERATIONS = (
         takes=AUDIT,
         answers=(AuditPage,),
         roles=ADMINS,
+        anywhere=any_node,
     ),
 )
