@@ -81,7 +81,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self._said.append(str(error)))
         self._cdp: CDPSession = context.new_cdp_session(self.page)
         self._whole: CDPSession = browser.new_browser_cdp_session()
-        self._cdp.send("Performance.enable")
+        self._cdp.send("Performance.enable", {"timeDomain": "threadTicks"})  # CPU time, not a clock
         self._cdp.send("Network.enable")
         self._urls: dict[str, str] = {}
         self._wire: dict[str, float] = {}
@@ -145,12 +145,13 @@ class Visit:
         return float(sum(one["cpuTime"] for one in found["processInfo"] if one["type"] == "renderer"))
 
     def main_thread_s(self) -> float:
-        """What the page's tasks took of its main thread so far, in s."""
+        """What the page's tasks took of its main thread so far, in s of CPU."""
         return self._metric("TaskDuration")
 
     def heap_mb(self) -> float:
         """MB that the page's script holds once what nobody needs is gone."""
-        self._cdp.send("HeapProfiler.collectGarbage")
+        for _ in range(2):  # what the first time finds may have held something until then
+            self._cdp.send("HeapProfiler.collectGarbage")
         return self._metric("JSHeapUsedSize") / 1e6
 
     def _metric(self, name: str) -> float:
