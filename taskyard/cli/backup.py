@@ -47,6 +47,12 @@ def backup(
     key = None if settings.secret_key else key_of(settings.data_path / KEY_FILE)
     with held(settings.data_path) as directory:
         if directory is not None:
+            if url is not None:
+                raise Stop(
+                    f"no node runs on {settings.data_path}, so {url} would not be asked: leave --url out to back up "
+                    "what the stopped one has, or give the --data-dir of the node there",
+                    2,
+                )
             from taskyard.store.backup import back_up_stopped
             from taskyard.store.port import StoreError
 

@@ -16,7 +16,7 @@ from taskyard.store.port import InUse, Unusable
 DATABASE: Final = "taskyard.db"
 _LOCK: Final = "lock"
 _OTHERS: Final = 0o077
-_ANOTHER: Final = ": choose another --data-dir"
+_ANOTHER: Final = ": choose another data folder by --data-dir"
 
 
 class DataDirectory:
@@ -37,7 +37,7 @@ class DataDirectory:
                 raise _unusable(self.database, "there is no such database")
             self._lock.acquire()
         except Timeout:
-            words = ": another process uses it: stop that one, or choose another --data-dir"
+            words = ": another process uses it: stop that one, or choose another data folder by --data-dir"
             raise InUse(str(path) + words) from None
         except OSError as error:
             place = Path(error.filename) if error.filename else path

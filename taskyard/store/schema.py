@@ -63,7 +63,9 @@ def _check_rolled_back(path: Path, journal: Path) -> None:
     A first start that dies before there is a WAL leaves such a pair, so it is small if it is ours.
     """
     if path.stat().st_size + journal.stat().st_size > _FULL_CHECK_BYTES:
-        raise Unusable(str(path) + ": beside it lies a journal that is not ours: choose another --data-dir")
+        raise Unusable(
+            str(path) + ": beside it lies a journal that is not ours: choose another data folder by --data-dir"
+        )
     with TemporaryDirectory(prefix="check-", dir=path.parent) as folder:
         copy = Path(folder) / path.name
         shutil.copyfile(path, copy)
@@ -115,7 +117,7 @@ def _check_identity(path: Path, connection: Connection) -> None:
     if application == 0 and version == 0 and entries == 0:
         return  # a first start that was cut short
     if application != APPLICATION or version < 1:
-        raise Unusable(str(path) + ": it belongs to another application: choose another --data-dir")
+        raise Unusable(str(path) + ": it belongs to another application: choose another data folder by --data-dir")
     migrations = load_migrations()
     if version > migrations[-1].number:
         raise Unusable(str(path) + ": it was written by a newer taskyard: upgrade this one")

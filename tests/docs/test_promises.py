@@ -10,7 +10,9 @@ from tests.support.pages import ROOT
 
 PAGES = ("guarantees.md", "security.md")
 _TEST = re.compile(r"`(test_\w+)`")
-_FILE = re.compile(r"`(tests/[\w/]+\.py)`")
+_FILE = re.compile(r"`(tests/[\w/]+\.(?:py|test\.mjs))`")
+# The tests of the dashboard's own code have sentences for names: such a one is quoted after its file.
+_SENTENCE = re.compile(r"`(tests/[\w/]+\.test\.mjs)`: “([^”]+)”")
 
 
 def defined() -> set[str]:
@@ -22,6 +24,12 @@ def defined() -> set[str]:
     return found
 
 
+def has_sentence(name: str, words: str) -> bool:
+    """Whether a test file of the dashboard has a test of this name."""
+    file = ROOT / name
+    return file.is_file() and f'test("{words}"' in file.read_text(encoding="utf-8")
+
+
 DEFINED = defined()
 
 
@@ -29,6 +37,7 @@ def faults(page: str) -> list[str]:
     """Tests and files that a page names and that are not there, and rows of its tables that name none."""
     found = [f"there is no {name}" for name in _TEST.findall(page) if name not in DEFINED]
     found += [f"there is no {name}" for name in _FILE.findall(page) if not (ROOT / name).is_file()]
+    found += [f"there is no {words}" for name, words in _SENTENCE.findall(page) if not has_sentence(name, words)]
     column = None
     for line in page.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
@@ -36,7 +45,11 @@ def faults(page: str) -> list[str]:
             column = None
         elif column is None:
             column = next((n for n, cell in enumerate(cells) if cell.startswith("the test")), -1)
-        elif column >= 0 and set(line) - set("|-: ") and not _TEST.search(cells[column]):
+        elif (
+            column >= 0
+            and set(line) - set("|-: ")
+            and not (_TEST.search(cells[column]) or _SENTENCE.search(cells[column]))
+        ):
             found.append(f"no test for: {line}")
     return found
 
@@ -59,6 +72,9 @@ HEAD = "| promise | the test that tries to break it |\n|---|---|\n"
         (HEAD + "| a | |", 1),
         (HEAD + "| a | `test_answer` |\n| b | some day |\n\n| c | d |\n|---|---|\n| e | f |", 1),
         ("`test_of_nothing_at_all` in `tests/nowhere.py`", 2),
+        (HEAD + "| a | `tests/web/unit/lists.test.mjs`: “a spreadsheet takes no cell for a formula” |", 1),
+        (HEAD + "| a | `tests/web/unit/lists.test.mjs` |", 1),
+        (HEAD + "| a | `tests/web/unit/none.test.mjs`: “a” |", 2),
     ],
 )
 def test_a_promise_without_a_test_is_found(page: str, count: int) -> None:

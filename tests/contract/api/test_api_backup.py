@@ -268,6 +268,11 @@ def test_what_a_backup_of_a_running_node_needs(own_yard: Make, run: Run, tmp_pat
         code, _, err = run(*words, *data)
         assert (code, "a node runs on" in err) == (2, True)
     assert sorted(path.name for path in tmp_path.glob("*.db*")) == ["a.db", "a.db.secret_key"]
+    # Once it has stopped its data can be copied, but nobody is there to be asked.
+    yard.stop()
+    code, _, err = run("backup", "c.db", *data, "--url", yard.url)
+    assert (code, "leave --url out" in err) == (2, True)
+    assert run("backup", "c.db", *data)[0] == 0
 
 
 def test_another_nodes_backup_is_not_taken_for_this_ones(own_yard: Make, run: Run, tmp_path: Path) -> None:
