@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from taskyard.prove.torture.calls import BROKEN, Caller, Message, Reset, listen, orphaned
+from taskyard.prove.torture.calls import AGAIN, BROKEN, Caller, Message, Reset, listen, orphaned
 from taskyard.prove.torture.journal import Journal
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -161,7 +161,7 @@ class Calling(Backend):
                 except BROKEN:
                     await asyncio.sleep(AGAIN_S)
                     continue
-                if status != 503:
+                if status not in AGAIN:
                     break
                 await asyncio.sleep(AGAIN_S)
         finally:

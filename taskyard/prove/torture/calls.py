@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+# Said of a request that was not carried out: it came too slowly, as from or to a process that was frozen; or not now.
+AGAIN = (408, 503)
 BROKEN = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 

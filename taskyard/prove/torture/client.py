@@ -14,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from taskyard.prove.torture.calls import BROKEN, Caller, Message
+from taskyard.prove.torture.calls import AGAIN, BROKEN, Caller, Message
 from taskyard.prove.torture.journal import Journal
 
 WORKERS = 160
@@ -101,7 +101,7 @@ class Client:
             else:
                 if status == 200 or (status == 404 and method == "GET"):
                     return answer
-                if status != 503:
+                if status not in AGAIN:
                     raise AssertionError(f"{method} {path}: {status} {answer.body!r}")
             await asyncio.sleep(AGAIN_S)
 
