@@ -94,6 +94,6 @@ def test_a_server_a_task_and_a_failure_by_keys_alone(
     page.keyboard.press("Control+k")
     expect(page.get_by_role("dialog").locator("input")).to_be_focused()
     page.keyboard.insert_text(task)
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.get_by_role("option", name=task).first).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.get_by_role("region", name=task)).to_be_visible()

@@ -92,10 +92,10 @@ function Group({ group, step, open, cursor, retry, done }) {
         ${group.count > 0 && html`<a class="button" href=${to(`/tasks?failure=${encodeURIComponent(group.id)}`)}>${t("failures.open", { n: group.count })}</a>`}</div>
     </div>
     ${open && html`<div class="group-more">
-      <div><h3>${t("failures.where")}</h3><ul>${group.servers.map((/** @type {any} */ one) => html`<li key=${one.id}><a href=${to(`/servers/${encodeURIComponent(one.id)}`)}>${one.id}</a> <span class="muted">${number(one.count)}/${number(attempts(group))}</span></li>`)}
+      <div><h2>${t("failures.where")}</h2><ul>${group.servers.map((/** @type {any} */ one) => html`<li key=${one.id}><a href=${to(`/servers/${encodeURIComponent(one.id)}`)}>${one.id}</a> <span class="muted">${number(one.count)}/${number(attempts(group))}</span></li>`)}
         ${group.serverCount > group.servers.length && html`<li class="muted">${t("failures.more_servers", { n: group.serverCount - group.servers.length })}</li>`}</ul></div>
-      <div><h3>${t("failures.samples")}</h3><ul>${group.samples.map((/** @type {string} */ id) => html`<li key=${id}><a class="mono" href=${to(`/task/${id}`)}>${id}</a></li>`)}</ul></div>
-      <div><h3>${t("failures.when")}</h3><p>${t("failures.between", { first: moment(group.firstAt), last: moment(group.lastAt) })}</p></div>
+      <div><h2>${t("failures.samples")}</h2><ul>${group.samples.map((/** @type {string} */ id) => html`<li key=${id}><a class="mono" href=${to(`/task/${id}`)}>${id}</a></li>`)}</ul></div>
+      <div><h2>${t("failures.when")}</h2><p>${t("failures.between", { first: moment(group.firstAt), last: moment(group.lastAt) })}</p></div>
     </div>`}
   </li>`;
 }

@@ -3,7 +3,7 @@
 import { get } from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { go } from "../nav.js";
-import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
+import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
 import { Dialog, open } from "./dialog.js";
 import { PLACES } from "./frame.js";
 
@@ -21,10 +21,7 @@ function Box({ close }) {
   const [text, setText] = useState("");
   const [servers, setServers] = useState(/** @type {{id: string, name: string}[]} */ ([]));
   const [chosen, setChosen] = useState(0);
-  /** @type {import("../vendor/preact.js").RefObject<HTMLInputElement>} */
-  const field = useRef(null);
   useEffect(() => {
-    field.current?.focus();
     get("/api/servers").then(
       ({ data }) => setServers(data.servers),
       () => {},
@@ -44,7 +41,7 @@ function Box({ close }) {
     event.preventDefault();
   };
   return html`<div class="dialog-content">
-    <input type="text" class="field" ref=${field} value=${text} placeholder=${t("jump.hint")} aria-label=${t("jump.title")}
+    <input type="text" class="field" data-first value=${text} placeholder=${t("jump.hint")} aria-label=${t("jump.title")}
       role="combobox" aria-expanded="true" aria-controls="jump-list" aria-activedescendant=${goals.length ? `jump-${chosen}` : null}
       onKeyDown=${onKeyDown} onInput=${(/** @type {any} */ event) => {
         setText(event.target.value);
