@@ -93,7 +93,7 @@ CREATE TABLE failure_group (
     run_p95 INTEGER,
     PRIMARY KEY (owner, hour, id)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "failure_group" VALUES('ann',498759,'fail_a1973948e786a1c0e24c','fails','failed',500,NULL,'HTTP …: no',1,2,'{"5": 2}','{"direct": 2}','["task_01a20e16ea077dada9cc7d0f194741fd"]',1795532712459,1795532712472,3600000,NULL);
+INSERT INTO "failure_group" VALUES('ann',498759,'fail_a1973948e786a1c0e24c','fails','failed',500,NULL,'HTTP …: no',1,2,'{"5": [1, 2]}','{"direct": 2}','["task_01a20e16ea077dada9cc7d0f194741fd"]',1795532712459,1795532712472,3600000,NULL);
 CREATE TABLE idempotency (
     owner TEXT NOT NULL,
     key TEXT NOT NULL,
