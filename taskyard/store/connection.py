@@ -50,7 +50,6 @@ _MEANINGS: Final = (
     ("SQLITE_READONLY", "it may not be written"),
     ("SQLITE_PERM", "it may not be opened"),
     ("SQLITE_NOMEM", "there is no memory left"),
-    ("OperationalError", "a text in it is no UTF-8: `taskyard check` says where"),  # the port's, which has no code
 )
 
 
@@ -62,8 +61,15 @@ def name_of(error: BaseException) -> str:
     return name or type(error).__name__
 
 
+def _is_of_text(error: BaseException) -> bool:
+    """Whether it is Python's word that a text is no UTF-8: SQLite's own errors have a code."""
+    return not hasattr(error, "sqlite_errorcode") and str(error).startswith("Could not decode to UTF-8")
+
+
 def meaning(error: BaseException) -> str:
     """What an error says, in words of ours."""
+    if _is_of_text(error):
+        return "a text in it is no UTF-8: `taskyard check` says where"
     name = name_of(error)
     return next((words for start, words in _MEANINGS if name.startswith(start)), "SQLite reports " + name)
 
@@ -159,7 +165,7 @@ class Connection:
         try:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.OperationalError as error:
-            if hasattr(error, "sqlite_errorcode"):  # all errors of SQLite's own have one
+            if not _is_of_text(error):
                 raise
         return self._damaged_rows(statement, values)
 

@@ -233,7 +233,7 @@ def test_a_disk_that_breaks_at_any_statement_leaves_nothing_of_the_plan(tmp_path
     before = everything(store)
     Breaking.left = position
     try:
-        with pytest.raises(OutcomeUnknown, match="I/O"):
+        with pytest.raises(OutcomeUnknown, match="cannot be written"):
             store.commit(Plan(T0, good()))
     finally:
         Breaking.left = -1
