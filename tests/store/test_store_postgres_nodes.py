@@ -46,6 +46,16 @@ MUCH = 1 << 20
 KB = 1000
 
 
+@pytest.fixture
+def pair(database):
+    """The same on PostgreSQL, for tests that look into it themselves."""
+    empty(database)
+    with ExitStack() as stack:
+        made = [stack.enter_context(closing(PostgresStore(database))) for _ in range(2)]
+        made[0].recover(1)
+        yield made
+
+
 @pytest.fixture(params=["postgres", "simulated"])
 def two(request, tmp_path):
     """The store of a decider, and that of another node."""
@@ -335,8 +345,8 @@ def taking_in(store, **limits):
     yield Intake(store.nodes, threads, lambda: T0, **given | limits), threads
 
 
-def test_what_a_node_takes_in_is_bounded_by_bytes_but_one_is_taken_whatever_its_size(two, database):
-    _, other = two
+def test_what_a_node_takes_in_is_bounded_by_bytes_but_one_is_taken_whatever_its_size(pair, database):
+    _, other = pair
 
     async def take_in():
         with taking_in(other, most_bytes=8 * KB, page=4 * KB) as (intake, threads):
@@ -358,9 +368,9 @@ def test_what_a_node_takes_in_is_bounded_by_bytes_but_one_is_taken_whatever_its_
         assert [batch for (batch,) in found] == [[1], [2, 3], [4, 5], [6]]
 
 
-def test_a_node_that_leaves_has_stored_all_before(two, database):
+def test_a_node_that_leaves_has_stored_all_before(pair, database):
     """What is being stored at the moment of leaving is waited for: the decider must not find it after the death."""
-    _, other = two
+    _, other = pair
 
     async def leave():
         with taking_in(other) as (intake, threads):
@@ -386,9 +396,9 @@ def waiting_for_locks(database):
 
 
 @pytest.fixture
-def leaving(two, database):
+def leaving(pair, database):
     """A database that `taskyard move` is about to leave, and a node that has started on it in that very moment."""
-    decider, other = two
+    decider, other = pair
     decider.hand_over()
     with closing(ServerSource(database, ())) as source:
         source.hold()
