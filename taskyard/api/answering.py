@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from taskyard.api.deadlines import Deadlines, Overdue, Phase
+from taskyard.api.deadlines import SWEEP_S, Deadlines, Overdue, Phase
 from taskyard.api.heads import expects
 from taskyard.api.limits import Limits
 from taskyard.api.problems import BROKEN, TIMED_OUT, Kind, Problem
@@ -231,8 +231,10 @@ class Answering(asyncio.Protocol):
         self._nobody_listens()
         self._transport.abort()
 
-    def sweep(self, now: float) -> None:
-        """Enforce the deadlines."""
+    def sweep(self, now: float, late: float) -> None:
+        """Enforce the deadlines; the sweep is so many seconds late."""
+        if late >= SWEEP_S:
+            self._deadlines.forgive(late)
         transport = self._transport
         unsent, serving = transport.get_write_buffer_size(), self._serving is not None
         overdue = self._deadlines.overdue(now, unsent=unsent, paused=self._paused, serving=serving)

@@ -62,6 +62,13 @@ class Deadlines:
         """The client has taken all that was written."""
         self._stuck = None
 
+    def forgive(self, span: float) -> None:
+        """For so long (s) it was us who stood still: what came meanwhile is still to be read."""
+        self._began += span
+        self.heard += span
+        if self._stuck is not None:
+            self._stuck += span
+
     def overdue(self, now: float, *, unsent: int, paused: bool, serving: bool) -> Overdue | str | None:
         """What to do about what is overdue: to end, or to say this; asked once in `SWEEP_S`.
 

@@ -32,6 +32,7 @@ class HttpServer:
         self._starts: dict[int, bytes] = {}
         self._listeners: list[asyncio.Server] = []
         self._sweep: asyncio.Handle | None = None
+        self._sweep_due = self._sweep_late = 0.0  # the loop's time, s
         self._empty = asyncio.Event()
         self._forced = asyncio.Event()
 
@@ -102,6 +103,8 @@ class HttpServer:
 
     def _on_sweep(self) -> None:
         self._starts.clear()  # the date
+        # A process that was frozen finds its timers due before it has read what came.
+        self._sweep_late = asyncio.get_running_loop().time() - self._sweep_due if self._sweep_due else 0.0
         self._sweep_on(iter(list(self.connections)))
 
     def _sweep_on(self, left: Iterator[Answering]) -> None:
@@ -111,5 +114,9 @@ class HttpServer:
         some = list(islice(left, SWEPT_AT_ONCE))
         for connection in some:
             if connection in self.connections:
-                connection.sweep(now)
-        self._sweep = loop.call_soon(self._sweep_on, left) if some else loop.call_later(SWEEP_S, self._on_sweep)
+                connection.sweep(now, self._sweep_late)
+        if some:
+            self._sweep = loop.call_soon(self._sweep_on, left)
+            return
+        self._sweep_due = loop.time() + SWEEP_S
+        self._sweep = loop.call_at(self._sweep_due, self._on_sweep)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import httpx
 import pytest
 import structlog
 
+from taskyard.api.connection import Connection
 from taskyard.api.node import bind
 from taskyard.api.server import HttpServer
 from taskyard.host.errors import StartError
@@ -85,6 +87,28 @@ def test_a_body_that_stops_is_408(own_yard: Callable[..., Yard]) -> None:
 def test_a_body_that_trickles_is_408(own_yard: Callable[..., Yard]) -> None:
     yard = own_yard(idle_timeout=600_000, body_timeout=500)
     assert answer_of(_trickled(yard, post(100_000), b" "))[0] == 408
+
+
+def test_what_came_while_the_node_stood_still_is_in_time(
+    own_yard: Callable[..., Yard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that is frozen as it reads finds its timers due before it reads on."""
+    yard = own_yard(head_timeout=2_000)
+    begun, received = threading.Event(), Connection.data_received
+
+    def stand_still(self: Connection, data: bytes) -> None:
+        if data.startswith(b"GET /still"):
+            begun.set()
+            time.sleep(4)
+        received(self, data)
+
+    monkeypatch.setattr(Connection, "data_received", stand_still)
+    with connect(yard) as connection, connect(yard) as other:
+        connection.sendall(b"GET /health HT")
+        other.sendall(b"GET /still HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert begun.wait(PATIENCE_S)
+        connection.sendall(b"TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert answer_of(read_all(connection))[0] == 200
 
 
 def test_a_client_that_does_not_take_its_answer_is_cut_off(own_yard: Callable[..., Yard]) -> None:
