@@ -80,8 +80,10 @@ class PostgresStore:
     # --- the turn ----------------------------------------------------------------------------------------------------
 
     def lookup(self, ask: Lookup) -> Found:
-        """The tasks and idempotency keys of one turn. Raises `StoreError`, also when another node decides now: what that
-        one has done would not fit to what this one knows."""
+        """The tasks and idempotency keys of one turn.
+
+        Raises `StoreError`, also when another node decides now: what that one did would not fit what this one knows.
+        """
         self._check_open()
         calls = turns.lookup_calls(ask)
         with self._reading():
