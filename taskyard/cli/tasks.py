@@ -10,7 +10,7 @@ import typer
 from taskyard.cli import follow, show, watch
 from taskyard.cli.command import Yard, calls, each
 from taskyard.cli.stop import Stop
-from taskyard.cli.values import TaskId, TaskIds, duration_option, json_object, moment_option
+from taskyard.cli.values import SomeTaskIds, TaskId, TaskIds, duration_option, json_object, moment_option
 
 app = typer.Typer(name="tasks", help="Submit tasks and see to them.", no_args_is_help=True)
 
@@ -242,9 +242,23 @@ def retry(yard: Yard, task: TaskIds) -> None:
 
 
 @calls(app, "cancel")
-def cancel(yard: Yard, task: TaskIds) -> None:
+def cancel(
+    yard: Yard,
+    task: SomeTaskIds = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of yours; an admin's: everybody's.")] = False,
+) -> None:
     """Cancels tasks that have not ended."""
-    each(yard, task, yard.client.cancel)
+    if bool(task) is everything:
+        raise Stop("give the ids of tasks, or --all in their place", 2)
+    if task:
+        each(yard, task, yard.client.cancel)
+        return
+    answer = yard.client.cancel_all()
+    if yard.as_json:
+        show.json_line(answer)
+        return
+    rest = f"; {answer['bulkId']} goes on with the rest" if answer.get("bulkId") else ""
+    show.line(f"{answer['changed']} cancelled{rest}")
 
 
 @calls(app, "purge")

@@ -79,5 +79,6 @@ def moment_option(name: str, help: str) -> Any:
 
 
 TaskIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Task ids.", show_default=False)]
+SomeTaskIds = Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Task ids.", show_default=False)]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.", show_default=False)]
 ServerId = Annotated[str, typer.Argument(metavar="ID", help="The server's id.", show_default=False)]

@@ -215,6 +215,10 @@ class Client:
         """Cancels a task that has not ended. Raises Conflict when it has."""
         return self._object("POST", _path(task) + "/cancel")
 
+    def cancel_all(self) -> dict[str, Any]:
+        """Cancels all tasks that have not ended: one's own, or for an admin everybody's; `bulkId` does the rest."""
+        return self._object("POST", "/api/tasks/cancel", needs="changed", body={"all": True})
+
     def purge(self, task: str) -> dict[str, Any]:
         """Erases the payload and result of an ended task; its record stays."""
         return self._object("POST", _path(task) + "/purge")

@@ -41,6 +41,17 @@ def test_purge_erases_the_result_and_keeps_the_record(run: Run, direct: Crew) ->
     assert (kept["status"], kept["result"]) == ("COMPLETED", None)
 
 
+def test_all_tasks_are_cancelled_only_when_that_is_said(run: Run, direct: Crew) -> None:
+    task = json.loads(run("tasks", "submit", "t", "--capability", "nobody has it", "--json")[1])["id"]
+    for words in (("tasks", "cancel"), ("tasks", "cancel", task, "--all")):
+        code, _, err = run(*words)
+        assert (code, "--all in their place" in err) == (2, True)
+    assert json.loads(run("tasks", "show", task, "--json")[1])["status"] == "PENDING"
+    code, out, _ = run("tasks", "cancel", "--all")
+    assert (code, out.endswith(" cancelled\n")) == (0, True)
+    assert json.loads(run("tasks", "show", task, "--json")[1])["status"] == "CANCELLED"
+
+
 def test_a_list_into_a_pipe_is_one_object_a_line(run: Run, direct: Crew) -> None:
     for number in range(3):
         run("tasks", "submit", "shout", "--capability", direct.skill, "-p", f'{{"n": {number}}}')
