@@ -5,7 +5,8 @@
 A direct loader writes the ended tasks by SQL of its own. Then the node's own sweeper and storage run beside turns at a
 constant rate of tasks, each through its whole life; first without the sweeper, then with it. Printed: how long turns
 waited for the sweeper, how long their commits took, how large the WAL became, how many tasks a second were removed.
-With --data-dir a loaded yard is kept and used again. Not a test: figures depend on the machine.
+With --data-dir a loaded yard is kept and used again; one that was loaded without tags, histories, keys and failures can
+be used still, and shows less. Not a test: figures depend on the machine.
 """
 
 from __future__ import annotations
@@ -38,26 +39,41 @@ PAYLOAD_SHARE = 0.7
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :end)"
 AT = ":start + i * :span / :tasks"
 ID = f"printf('task_%012x7%019x', {AT}, i)"
+# One in so many tasks has a tag, a history, a key, has failed: all that a sweep has to look for.
+TAGGED, RETRIED, KEYED, FAILED = 4, 10, 5, 20
+TAG = "tag of some"
+STATUS = f"CASE WHEN i % {FAILED} = 0 THEN 3 ELSE 2 END"
 LOAD = (
     f"""{NUMBERS} INSERT INTO task (
         id, owner, type, priority, lane, capabilities, group_name, pin, run_async, timeout, max_retries, backoff_base,
         backoff_cap, hops, created_at, status, attempts, server_id, started_at, responded_at, completed_at, http_status,
-        ended_by)
+        ended_by, tags, error)
     SELECT {ID}, 'user-' || i % {one.OWNERS}, 'type-' || i % 6, 0, i % {one.LANES}, '["gpu"]', '', '', 1, 3600000, 3,
-        1000, 30000, 0, {AT}, 2, 1, 'server-' || i % {one.SERVERS}, {AT} + 5, {AT} + 900, {AT} + 900, 200, 1
+        1000, 30000, 0, {AT}, {STATUS}, 1, 'server-' || i % {one.SERVERS}, {AT} + 5, {AT} + 900, {AT} + 900, 200, 1,
+        CASE WHEN i % {TAGGED} = 0 THEN '["{TAG}"]' END, CASE {STATUS} WHEN 3 THEN 'HTTP 500' END
     FROM n""",
+    f"{NUMBERS} INSERT INTO task_tag (tag, task_id) SELECT '{TAG}', {ID} FROM n WHERE i % {TAGGED} = 0",
+    f"""{NUMBERS} INSERT INTO attempt (
+        task_id, attempt, last, server_id, started_at, ended_at, outcome, count, http_status, error)
+    SELECT {ID}, 1, 1, 'server-' || i % {one.SERVERS}, {AT} + 5, {AT} + 900, 'failed', 1, 500, 'HTTP 500'
+    FROM n WHERE i % {RETRIED} = 0""",
+    f"{NUMBERS} INSERT INTO failed_task (task_id, failure) SELECT {ID}, 'fail_' || i % 6 FROM n WHERE {STATUS} = 3",
+    f"""{NUMBERS} INSERT INTO idempotency (owner, key, hash, task_id, created_at, expires_at)
+    SELECT 'user-' || i % {one.OWNERS}, printf('key-%d', i), '{"0" * 64}', {ID}, {AT}, {AT} + 86400000
+    FROM n WHERE i % {KEYED} = 0""",
     f"""{NUMBERS} INSERT INTO payload (task_id, body)
     SELECT {ID}, printf('{{"n":%d,"x":"%.*c"}}', i, :payload, 'x') FROM n""",
     f"""{NUMBERS} INSERT INTO result (task_id, body)
-    SELECT {ID}, printf('{{"n":%d,"y":"%.*c"}}', i, :result, 'y') FROM n""",
+    SELECT {ID}, printf('{{"n":%d,"y":"%.*c"}}', i, :result, 'y') FROM n WHERE {STATUS} = 2""",
 )
 COUNTERS = """INSERT INTO stats_hour (
         hour, scope, key, created, completed, failed, cancelled, timed_out, retried, attempts_ok, attempts_failed,
         run_ms, responses, response_ms, waits, wait_ms, online_ms, last_at)
-    SELECT completed_at / 3600000, :scope, key, count(*), count(*), 0, 0, 0, 0, count(*), 0, sum(900), count(*),
-        sum(900), count(*), 0, 0, max(completed_at)
+    SELECT completed_at / 3600000, :scope, key, count(*), sum(status = 2), sum(status = 3), 0, 0, 0, sum(status = 2),
+        sum(status = 3), sum(900), count(*), sum(900), count(*), 0, 0, max(completed_at)
     FROM (
-        SELECT completed_at, CASE :scope WHEN 'type' THEN type WHEN 'server' THEN server_id ELSE '' END AS key FROM task
+        SELECT completed_at, status,
+            CASE :scope WHEN 'type' THEN type WHEN 'server' THEN server_id ELSE '' END AS key FROM task
     ) GROUP BY 1, key"""
 
 
