@@ -26,7 +26,6 @@ SLOTS = 10
 WAITING = 20
 RETRIES = 3
 BUDGET = 0.2
-BUDGET_LEAST = 3
 
 # The herd
 HERD = 200
@@ -126,33 +125,12 @@ def test_a_fleet_that_dies_and_comes_back_is_probed_and_not_flooded(tmp_path: Pa
         for machine in machines:
             machine.start("hurries")
         until(lambda: count_came(machines, waiting) == WAITING, PATIENCE_S, "the waiting were not sent", every_s=0.1)
-        until(
-            lambda: count_came(machines, in_flight) >= slots + BUDGET_LEAST,
-            PATIENCE_S,
-            "no retry was sent",
-            every_s=0.1,
-        )
-        # All are back, and have room; a pinned task has a pool, and a budget, of its own.
-        pinned = [submit(yard, 0, serverId=machine.name) for machine in machines]
-        until(lambda: count_came(machines, pinned) == MACHINES, PATIENCE_S, "they are not all back", every_s=0.1)
-        now_in_flight = tasks_of(yard, in_flight)
-        assert {task["status"] for task in now_in_flight} <= {"PENDING", "PROCESSING", "COMPLETED"}
-        arrivals = came(machines)
-        again = [at for at, task in arrivals[slots:] if task in in_flight]
-        # What was sent and did not arrive was sent too; a second or so is between sending and coming.
-        unreached = sum(task["attempts"] for task in tasks_of(yard, in_flight + waiting)) - len(arrivals)
-        for now in again:
-            retries = sum(now - 9_000 < at <= now for at in again)
-            sent = sum(now - 11_000 < at <= now + 1_000 for at, _ in arrivals) + unreached
-            assert retries <= max(BUDGET_LEAST, BUDGET * sent) + 1, (retries, sent)
-        assert len(again) < slots
-        print({"retries": len(again)})
-        # Work that goes well gives the others their retries.
-        fresh = [submit(yard, 0) for _ in range(4 * slots)]
+        # What was in flight is tried again at once: a retry that goes well makes room for the next.
         until(lambda: at_rest(yard), PATIENCE_S, "not all ended", every_s=0.1)
-        ended = tasks_of(yard, in_flight + waiting + fresh)
+        ended = tasks_of(yard, in_flight + waiting)
         assert {task["status"] for task in ended} == {"COMPLETED"}
-        assert [task["failures"] for task in ended] == [1] * slots + [0] * (WAITING + 4 * slots)
+        assert [task["failures"] for task in ended] == [1] * slots + [0] * WAITING
+        assert count_came(machines, in_flight) == 2 * slots
 
 
 def test_a_task_in_flight_survives_as_many_resets_as_it_has_retries(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def _lenient(original: Any, reply: Reply, ok: bool, read: Any) -> Any:
 @found_only_by("asks_to_wait")
 def retry_after_ignored(swap: Swap) -> None:
     """`Retry-After` is not looked at."""
-    swap(answers, "_pause", lambda reply, members: None)
+    swap(answers, "_pause", lambda reply, members, now: None)
 
 
 # --- the inbox -------------------------------------------------------------------------------------------------------

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from taskyard.prove.simulation.behaviours import BEHAVIOURS as DONE
 from taskyard.prove.simulation.faults import BEHAVIOURS, FAULTS
-from tests.simulation.mutants import MUTANTS, ONLY
+from tests.simulation.mutants import MUTANTS, NODES, ONLY
 
 PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 
 
 def _rows() -> list[tuple[list[str], list[str]]]:
-    """The names in the first and in the last column of the simulator's table."""
-    section = PAGE.read_text().partition("\n## How this is checked\n")[2].partition("\n## ")[0]
-    cells = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("| `")]
+    """The names in the first and in the last column of the simulator's tables: of one node, and of several."""
+    page = PAGE.read_text()
+    one = page.partition("\n## How this is checked\n")[2].partition("\n## ")[0]
+    several = page.partition("\n### In virtual time\n")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1:-1] for line in (one + several).splitlines() if line.startswith("| `")]
     return [(re.findall("`([a-z_]+)`", row[0]), re.findall("`([a-z_]+)`", row[-1])) for row in cells]
 
 
@@ -26,7 +28,7 @@ def test_the_page_names_every_fault_once() -> None:
 
 def test_the_page_names_mutants_that_there_are_and_the_faults_that_they_need() -> None:
     rows = _rows()
-    assert {name for _, mutants in rows for name in mutants} <= set(MUTANTS)
+    assert {name for _, mutants in rows for name in mutants} <= {*MUTANTS, *NODES}
     for name, faults in ONLY.items():
         assert any(name in mutants and set(faults) <= set(named) for named, mutants in rows), name
 

@@ -204,7 +204,7 @@ class SharedStore(SqliteStore):
 
     def sizes(self) -> dict[str, int]:
         """See `Store`."""
-        return {"database": 0, "wal": 0}
+        return {"database": 1, "wal": 0}
 
     def close(self) -> None:
         """See `Store`; the lease is handed over, the database stays open for the others."""
