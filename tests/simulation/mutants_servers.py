@@ -6,9 +6,9 @@ from typing import Any
 
 from taskyard.domain.fleet import Fleet
 from taskyard.domain.health import Health
-from taskyard.domain.pool import Pool
+from taskyard.domain.pool import Pool, RetryBudget
 from taskyard.domain.server import Server
-from taskyard.engine import servers
+from taskyard.engine import matching, servers
 from taskyard.engine.turn import Turn
 from tests.simulation.mutant import Swap, around, found_only_by, mutant
 
@@ -17,6 +17,19 @@ from tests.simulation.mutant import Swap, around, found_only_by, mutant
 def avoid_ignored(swap: Swap) -> None:
     """A retry goes to the server where the task failed, though others are alive."""
     swap(Pool, "only", lambda pool, fleet, server_id: True)
+
+
+@mutant
+def elsewhere_for_ever(swap: Swap) -> None:
+    """A retry waits for another server however long that one has no room."""
+    swap(matching, "kept_from", lambda memory, pool, avoid, since, now: pool.avoided(memory.fleet, avoid))
+    swap(matching, "_wake", lambda memory, at: None)
+
+
+@mutant
+def retries_for_ever_over_budget(swap: Swap) -> None:
+    """The budget lets no retry out."""
+    swap(RetryBudget, "allows", lambda budget, now, ratio: False)
 
 
 @mutant

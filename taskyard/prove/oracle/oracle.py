@@ -54,7 +54,7 @@ class Oracle:
         self.started_at = 0
         self.more = False  # the last turn left something to be done at once
         self._words = self._make_words()
-        self._queue = Queue(self.tasks, self.boxes)
+        self._queue = Queue(self.tasks, self.boxes, elsewhere)
         self._fates = Fates(self.tasks, self.boxes, self._words, max_lost, offline_grace, elsewhere)
         self._active: defaultdict[str, dict[Attempt, int]] = defaultdict(dict)  # backend -> attempt -> slots then
         self._now = 0
@@ -163,6 +163,7 @@ class Oracle:
                     task.trial.limit_at = max(task.trial.limit_at, now + RECOVERY_GRACE_MS)
                 task.trial.beat_at = now
         self._decided(now, facts, effects, rows, recovery=True)
+        self._queue.held(now, begun=True)
         self.more = True
 
     def _turn(self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], again: bool) -> None:
@@ -172,8 +173,11 @@ class Oracle:
         self.more = again
         if not again:
             self._queue.tiers(now, dispatched)
+        if self.boxes.draining or any(task.avoid for task in dispatched):
+            self._queue.held(now, begun=True)
         if not again and self.turns % CONSERVATION_EVERY == 0 and not self.boxes.draining:
             self._queue.conservation(now)
+            self._queue.held(now, begun=False)
 
     def _decided(
         self, now: int, facts: list[Any], effects: list[Any], rows: list[Any], *, recovery: bool = False

@@ -5,6 +5,7 @@ Shares no code with Taskyard and imports nothing of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from taskyard.prove.oracle.box import Box
@@ -13,14 +14,17 @@ from taskyard.prove.oracle.tasks import Known, Tasks
 from taskyard.prove.oracle.violation import Violation
 
 SLACK_MS = 5_000
+BUDGET_MS = 10_000  # the retry budget lets some out in any such time
 
 
 class Queue:
     """Judges what a turn left in the queue and what it took from it."""
 
-    def __init__(self, tasks: Tasks, boxes: Boxes) -> None:
+    def __init__(self, tasks: Tasks, boxes: Boxes, elsewhere_ms: int) -> None:
         self._tasks = tasks
         self._boxes = boxes
+        self._elsewhere_ms = elsewhere_ms  # for how long a retry waits for another server
+        self._held_since: int | None = None  # a retry waits beside a free server, and none went out
 
     def row(self, now: int, task_id: str, avoid: str, due_at: int | None) -> None:
         """A row that a turn wrote: a back-off may be waited for, and nothing else. Raises `Violation`."""
@@ -74,6 +78,29 @@ class Queue:
             for box in self._boxes.by_id.values():
                 if box.has(lane) and box.idle(now):
                     raise Violation("nothing stuck", f"{self._tasks.first_ready(lane)} waits beside {box}")
+
+    def held(self, now: int, *, begun: bool) -> None:
+        """Not all retries wait for long where a server is free for one. `begun`: one has just begun, or may have."""
+        held = None if begun else next(self._held(now), None)
+        if held is None:
+            self._held_since = None
+        elif self._held_since is None:
+            self._held_since = now
+        elif now - self._held_since > BUDGET_MS + SLACK_MS:
+            raise Violation("nothing stuck", f"{held} and all other retries wait since {self._held_since}")
+
+    def _held(self, now: int) -> Iterator[Known]:
+        # One waits for those before it too, which may have come later and be patient for longer.
+        first: dict[tuple[Any, str], Known] = {}
+        for task in self._tasks.retries():
+            other = first.setdefault((task.lane, task.avoid), task)
+            if task.key < other.key:
+                first[task.lane, task.avoid] = task
+        for task in first.values():
+            patient = now < task.waits_since + self._elsewhere_ms
+            for box in self._boxes.by_id.values():
+                if box.has(task.lane) and box.idle(now) and not (patient and box.id == task.avoid):
+                    yield task
 
     def overdue(self, now: int, start: int) -> None:
         """No live task is past a limit by more than a turn may take, since `start`. Raises `Violation`."""

@@ -135,6 +135,7 @@ class Tasks:
         self._ended_before = 0
         self._place = 0
         self._ready: defaultdict[Lane, list[tuple[tuple[int, int], str]]] = defaultdict(list)
+        self._retries: dict[str, Known] = {}
 
     def admit(self, now: int, spec: dict[str, Any]) -> Known:
         """A turn took a submission."""
@@ -231,6 +232,8 @@ class Tasks:
         task.ready = due_at is None
         if task.ready and not avoid:
             heappush(self._ready[task.lane], (task.key, task_id))
+        elif task.ready:
+            self._retries[task_id] = task
 
     def first_ready(self, lane: Lane) -> Known | None:
         """The task of a lane that should go next, among those ready that avoid no server."""
@@ -242,6 +245,12 @@ class Tasks:
                 return task
             heappop(heap)
         return None
+
+    def retries(self) -> list[Known]:
+        """The ready tasks that avoid a server."""
+        for task_id in [task_id for task_id, task in self._retries.items() if not (task.ready and task.avoid)]:
+            del self._retries[task_id]
+        return list(self._retries.values())
 
     def waiting_lanes(self) -> list[Lane]:
         """Lanes with a ready task that avoids no server."""
