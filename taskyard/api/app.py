@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 from urllib.parse import parse_qsl
 
@@ -20,7 +22,6 @@ from taskyard.api import (
     backup,
     bulk,
     callbacks,
-    door,
     events,
     facets,
     failures,
@@ -34,6 +35,7 @@ from taskyard.api import (
     registration,
     servers,
     session,
+    sign_ins,
     statistics,
     submission,
     tasks,
@@ -42,7 +44,6 @@ from taskyard.api import (
 from taskyard.api.body import BodyTooLarge, check_encoding, read_body
 from taskyard.api.call import NOBODY, Call, Reply
 from taskyard.api.cors import Cors
-from taskyard.api.door import Door
 from taskyard.api.live import exchange, neighbours
 from taskyard.api.live.hub import Hub
 from taskyard.api.operation import Operation
@@ -62,6 +63,7 @@ from taskyard.api.problems import (
 )
 from taskyard.api.request import HungUp, Request, Response
 from taskyard.api.router import Router, allowed
+from taskyard.api.sign_ins import SignIns
 from taskyard.host.bulk import BulkJobs
 from taskyard.host.errors import Overloaded
 from taskyard.host.port import NodePort
@@ -122,17 +124,23 @@ class App:
             time.time if settings.database is None else lambda: node.now() / 1000,
         )
         self._pages = Pages(self._verifier)
-        self.door = Door(node)
+        self.sign_ins = SignIns(node)
         self._cors = Cors(settings.cors_origins, local=settings.dev)
         self._body_most = settings.body_max_bytes
         self._held_most = node.settings.held_bytes
         self._budget_wait = settings.budget_wait
         self._result_most = settings.result_max_bytes
         proxies = Proxies(settings.trusted_proxies)
+        # What nodes say to each other.
+        self._internal: dict[str, Callable[[Call], Awaitable[Reply]]] = {
+            forward.PATH: partial(forward.answer, application=self),
+            exchange.PATH: neighbours.answer,
+            sign_ins.PATH: sign_ins.answer,
+        }
         table = [
             *TABLE,
             *meta.operations(proxies, lambda: self._document, self._pages),
-            *session.operations(self._verifier, self.door, proxies),
+            *session.operations(self._verifier, self.sign_ins, proxies),
             *self._pages.operations(),
             *assets.operations(),
         ]
@@ -176,12 +184,8 @@ class App:
         headers = request.headers
         found = self._router.find(request.path)
         if found is None:
-            if request.path == forward.PATH and method == "POST":
-                return await forward.answer(self.node, request, self)
-            if request.path == exchange.PATH and method == "POST":
-                return await neighbours.answer(self._nobodys(request, request_id, out))
-            if request.path == door.PATH and method == "POST":
-                return await door.answer(self._nobodys(request, request_id, out))
+            if method == "POST" and (answer := self._internal.get(request.path)) is not None:
+                return await answer(self._nobodys(request, request_id, out))
             if not request.path.startswith("/api/") and b"text/html" in headers.get(b"accept", b""):
                 return self._lost(request, request_id, out)
             raise Problem(NOT_FOUND, "There is no such path; GET /docs shows those there are.")

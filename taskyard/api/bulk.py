@@ -40,9 +40,10 @@ async def _change(call: Call, body: BulkRequest, action: str) -> Answer:
         job.ids = list(dict.fromkeys(body.ids))
         job.told = f"{len(job.ids)} ids"
     else:
-        job.told = f"group {body.group}" if body.group is not None else "all"
-        if body.filter is not None:
-            job.told = f"filter {_words(body.filter)}"
+        if body.group is not None:
+            job.told = f"group {body.group}"
+        else:
+            job.told = "all" if body.filter is None else f"filter {_words(body.filter)}"
         wanted = body.filter or BulkFilter(failure_group=body.group)
         if wanted.status is None:
             wanted.status = [status.name for status in DEFAULT_STATUSES[action]]

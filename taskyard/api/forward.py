@@ -14,12 +14,13 @@ import msgspec
 
 from taskyard.api.body import read_body
 from taskyard.api.call import Call, Reply
+from taskyard.api.forwarded_wait import wait_of, waited
+from taskyard.api.internal import read_said, say
 from taskyard.api.operation import Operation
-from taskyard.api.problems import BAD_REQUEST, UNAUTHORIZED, Header, Problem
+from taskyard.api.problems import Header
 from taskyard.api.request import Request, Response
-from taskyard.api.waited import wait_of, waited
 from taskyard.host.errors import Unavailable
-from taskyard.host.port import Decider, NodePort
+from taskyard.host.port import Decider
 from taskyard.web.cookies import session_of
 
 PATH: Final = "/internal/call"
@@ -117,29 +118,12 @@ def _split(line: bytes) -> Header:
     return name.strip().lower(), value.strip()
 
 
-def check_internal(node: NodePort, request: Request) -> None:
-    """Raises `Problem` unless another node of this yard calls."""
-    scheme, _, token = request.headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    if scheme != "Bearer" or not node.is_internal(token):
-        raise Problem(UNAUTHORIZED, "only nodes of this yard may call this")
-
-
-async def answer(
-    node: NodePort, request: Request, application: Callable[[Request], Awaitable[Response | None]]
-) -> Reply:
-    """Answer a call that another node passed on. Raises `Problem`, `Unavailable`."""
-    check_internal(node, request)
-    if node.decider is not None:
+async def answer(call: Call, application: Callable[[Request], Awaitable[Response | None]]) -> Reply:
+    """POST /internal/call: answer what another node passed on. Raises `Problem`, `Unavailable`."""
+    settings = call.node.settings
+    passed = await read_said(call, max(settings.body_max_bytes, settings.result_max_bytes) + HEAD_MOST, _passed)
+    if call.node.decider is not None:
         raise Unavailable("this node does not decide", RETRY_AFTER_MS)
-    settings = node.settings
-    most = max(settings.body_max_bytes, settings.result_max_bytes) + HEAD_MOST
-    raw = await read_body(request, most, node, settings.budget_wait)
-    try:
-        passed = _passed(raw)
-    except msgspec.MsgspecError as error:
-        raise Problem(BAD_REQUEST, f"no call of a node: {error}") from None
-    finally:
-        node.release(len(raw))
     inner = Request(passed.method, passed.path, passed.query, passed.headers, passed.peer, lambda: None, lambda: None)
     inner.waits = passed.waits
     if passed.body:
@@ -148,4 +132,4 @@ async def answer(
     response = await application(inner)
     if response is None or response.stream is not None:
         raise Unavailable("this call has no answer that can be passed on", RETRY_AFTER_MS)
-    return Reply(_encode(Answered(response.status, response.head, response.body)), b"application/octet-stream")
+    return say(_encode(Answered(response.status, response.head, response.body)))

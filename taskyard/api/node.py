@@ -112,7 +112,7 @@ class Running:
         log.info("node_draining")
         self.live.close()
         await self._app.bulk.close()
-        await self._app.door.close()
+        await self._app.sign_ins.close()
         await self.node.drain()
 
     async def wait(self) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from taskyard.api.call import Call, Problem
-from taskyard.api.door import BEGIN, END, REFUSE, Door, Seen
 from taskyard.api.operation import ANYONE, NO_QUERY, NoQuery, Operation, any_node
 from taskyard.api.origin import FOREIGN, check_change, encrypted, local
 from taskyard.api.peer import Proxies
 from taskyard.api.problems import BAD_REQUEST, FORBIDDEN, UNAUTHORIZED
+from taskyard.api.sign_ins import BEGIN, END, REFUSE, Seen, SignIns
 from taskyard.tokens import BadToken, NoRole, Principal, TokenError, Verifier
 from taskyard.web.cookies import end_session, keep_session, session_of
 from taskyard.wire.base import Answer
@@ -30,12 +30,12 @@ async def show(call: Call, _: NoQuery) -> Answer:
     return shown(call.who)
 
 
-def operations(verifier: Verifier, door: Door, proxies: Proxies) -> list[Operation]:
-    """The session's operations; `verifier` says whose token it is, `door` keeps who came and went from where."""
+def operations(verifier: Verifier, sign_ins: SignIns, proxies: Proxies) -> list[Operation]:
+    """The session's operations; `verifier` says whose token it is, `sign_ins` keeps who came and went from where."""
 
     def note(call: Call, action: str, who: str, status: int = 200) -> None:
         address = proxies.client(call.request.peer, call.request_headers.get(b"x-forwarded-for"))
-        door.note(Seen(action, who, address, status))
+        sign_ins.note(Seen(action, who, address, status))
 
     async def end(call: Call, _: NoQuery) -> Answer:
         headers, settings = call.request_headers, call.node.settings

@@ -2,8 +2,8 @@
 
 Priority first, then place. A pool whose servers are all taken is set aside until one of them opens; a flow that waits
 for another server than the one where it failed, or for the retry budget, is passed over and holds up nobody. A task
-that has waited long for another server may go to the same one again. Where the
-next task of a flow is known to the store only, the servers it could use are left alone until the refill has come.
+that has waited long for another server may go to the same one again. Where the next task of a flow is known to the
+store only, the servers it could use are left alone until the refill has come.
 """
 
 from __future__ import annotations

@@ -10,15 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
-import msgspec
-
-from taskyard.api.body import read_body
 from taskyard.api.call import Call, Reply
-from taskyard.api.forward import HEAD_MOST, check_internal
+from taskyard.api.forward import HEAD_MOST
+from taskyard.api.internal import read_said, say
 from taskyard.api.live import exchange
 from taskyard.api.live.channel import Channel, Topic
 from taskyard.api.live.exchange import Asked, Key, Told
-from taskyard.api.problems import BAD_REQUEST, Problem
 from taskyard.host.errors import Unavailable
 from taskyard.host.watched import Watched
 from taskyard.tokens import Principal
@@ -186,13 +183,5 @@ def heard_as(call: Call, audience: bool | None) -> Call:
 
 async def answer(call: Call) -> Reply:
     """POST /internal/events: another node asks what its listeners are to be told. Raises `Problem`, `Unavailable`."""
-    node, request = call.node, call.request
-    check_internal(node, request)
-    raw = await read_body(request, HEAD_MOST + ID_MOST * node.settings.event_tasks, node, node.settings.budget_wait)
-    try:
-        asked = exchange.asked(raw)
-    except msgspec.MsgspecError as error:
-        raise Problem(BAD_REQUEST, f"no question of a node: {error}") from None
-    finally:
-        node.release(len(raw))
-    return Reply(exchange.encode(await call.live.answer(asked, call)), b"application/octet-stream")
+    asked = await read_said(call, HEAD_MOST + ID_MOST * call.node.settings.event_tasks, exchange.asked)
+    return say(exchange.encode(await call.live.answer(asked, call)))

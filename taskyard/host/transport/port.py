@@ -1,8 +1,8 @@
 """The port through which the host speaks HTTP to backend servers: what it asks for, gets back, and can fail with.
 
 It knows nothing of tasks and outcomes: who calls it decides what a `Reply` or a `TransportError` means. The one
-distinction that the errors make sharp is whether the request may have reached the server: after `Unreached` and
-`Withheld` it certainly has not, after every other error it may have been carried out.
+distinction that the errors make sharp is whether the request may have reached the server: after `Unreached` nothing of
+it has, after `Withheld` not all of it, after every other error it may have been carried out.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ class AddressDenied(Unreached):
 
 
 class Withheld(TransportError):
-    """The request was not sent, since in the moment before that it must not be any more."""
+    """The request was not sent, or not to its end: in the moment before that it must not be any more."""
 
 
 class Unanswered(TransportError):

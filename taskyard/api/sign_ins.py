@@ -1,6 +1,6 @@
-"""Who came in, who went, and who was turned away: counted by minute, person and address, and written into the audit.
+"""Who signed in or out and who was refused: counted by minute, person and address, and written into the audit.
 
-A row a minute for what happens again and again, whoever tries how often; the first of somebody who came in or went at
+A row a minute for what happens again and again, whoever tries how often; the first of somebody who signed in or out at
 once. A node that does not decide has the one that does write it. What cannot be written now is kept for later, up to a
 bound; when it is not known whether it was written it is written again.
 """
@@ -13,10 +13,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from taskyard.api.body import read_body
 from taskyard.api.call import Call, Reply
-from taskyard.api.forward import check_internal
-from taskyard.api.problems import BAD_REQUEST, Problem
+from taskyard.api.internal import read_said, say
 from taskyard.engine.facts import Noted
 from taskyard.host.errors import Overloaded, Unavailable
 from taskyard.host.port import NodePort
@@ -33,7 +31,7 @@ RETRY_S: Final = 2.0
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
-    """What somebody did: `who` ('' for one who was turned away), from which address, how it was answered."""
+    """What somebody did: `who` ('' for one who was refused), from which address, how it was answered."""
 
     action: str
     who: str
@@ -54,8 +52,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _entries = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
-class Door:
-    """The door of one node."""
+class SignIns:
+    """Those of one node."""
 
     def __init__(self, node: NodePort) -> None:
         self._node = node
@@ -67,7 +65,7 @@ class Door:
         self._task: asyncio.Task[None] | None = None
 
     def note(self, seen: Seen) -> None:
-        """Somebody came, went or was turned away."""
+        """Somebody signed in, signed out or was refused."""
         known = seen in self._counts
         if not known and len(self._counts) >= self._most:
             seen = Seen(seen.action, "", OTHERS, seen.status)
@@ -155,17 +153,9 @@ async def write(node: NodePort, entries: list[Entry]) -> None:
 
 
 async def answer(call: Call) -> Reply:
-    """POST /internal/audit: another node says what happened at its door. Raises `Problem`, `Overloaded`."""
-    node, request = call.node, call.request
-    check_internal(node, request)
-    raw = await read_body(request, SAID_MOST, node, node.settings.budget_wait)
-    try:
-        entries = _entries(raw)
-    except msgspec.MsgspecError as error:
-        raise Problem(BAD_REQUEST, f"not what happened at a door: {error}") from None
-    finally:
-        node.release(len(raw))
-    if node.decider is not None:
+    """POST /internal/audit: who signed in at another node. Raises `Problem`, `Overloaded`."""
+    entries = await read_said(call, SAID_MOST, _entries)
+    if call.node.decider is not None:
         raise Unavailable("this node does not decide")
-    await write(node, entries)
-    return Reply(b"", b"application/octet-stream")
+    await write(call.node, entries)
+    return say()
